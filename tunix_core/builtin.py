@@ -1,0 +1,74 @@
+"""The core's own contributions, offered through the same hooks as everyone else's."""
+
+from __future__ import annotations
+
+from tunix_core.contributions import (
+    CommandContribution,
+    EvaluatorContribution,
+    RegistryContribution,
+    SourceContribution,
+)
+from tunix_core.hookspecs import hookimpl
+
+
+@hookimpl
+def tunix_sources() -> list[SourceContribution]:
+    return [
+        SourceContribution(
+            name="jsonl",
+            summary="Traces as JSON lines, plain or compressed with gzip or zstd",
+            factory="tunix_core.jsonl_source:JsonlSource",
+            suffixes=(".jsonl", ".jsonl.gz", ".jsonl.zst"),
+        )
+    ]
+
+
+@hookimpl
+def tunix_evaluators() -> list[EvaluatorContribution]:
+    return [
+        EvaluatorContribution(
+            name="answer_correctness",
+            summary="The extracted answer equals the reference, compared by type",
+            factory="tunix_core.evaluators.answer_correctness:AnswerCorrectness",
+        ),
+        EvaluatorContribution(
+            name="show_your_work",
+            summary="One reasoning block, one answer block, closed, nothing outside, stop reached",
+            factory="tunix_core.evaluators.show_your_work:ShowYourWork",
+        ),
+        EvaluatorContribution(
+            name="step_validity",
+            summary="Every equation shown in the reasoning holds",
+            factory="tunix_core.evaluators.step_validity:StepValidity",
+        ),
+    ]
+
+
+@hookimpl
+def tunix_registries() -> list[RegistryContribution]:
+    return [
+        RegistryContribution(
+            name="local",
+            summary="Files on this machine, addressed by their content",
+            factory="tunix_core.local_registry:LocalRegistry",
+        )
+    ]
+
+
+@hookimpl
+def tunix_commands() -> list[CommandContribution]:
+    return [
+        CommandContribution(name=name, summary=summary, factory=f"tunix_core.cli.{name}:{name}")
+        for name, summary in (
+            ("demo", "Run the whole line on dev-reasoning-v1, small preset, CPU"),
+            ("doctor", "Say what is installed, which devices there are, and what is missing"),
+            ("plugins", "List, show and check plugins"),
+            ("traces", "Import, generate, list and compare traces"),
+            ("datasets", "Build, verify and export datasets"),
+            ("runs", "Start, resume, watch and compare training runs"),
+            ("eval", "Evaluate runs and show the leaderboard"),
+            ("regress", "Set baselines and check runs against them"),
+            ("models", "Promote, verify and download models"),
+            ("worker", "Execute pending runs until stopped"),
+        )
+    ]

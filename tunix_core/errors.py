@@ -1,0 +1,62 @@
+"""Errors that reach people: one line that says what is wrong and what to do about it."""
+
+from __future__ import annotations
+
+
+class TunixError(Exception):
+    """Base of every error that the command prints without a traceback.
+
+    Args:
+        message: What is wrong, with its position where there is one.
+        hint: What to do about it; printed after the message on the same line.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message} ({self.hint})"
+
+
+class UsageError(TunixError):
+    """The request itself is wrong: a bad option, an unknown key, a name that does not exist."""
+
+    exit_code = 2
+
+
+class NotFoundError(UsageError):
+    """The named run, dataset, trace, model or plugin is not in this workspace."""
+
+
+class InvalidRecordError(TunixError):
+    """Data does not satisfy its schema.
+
+    Args:
+        problems: Every problem found, each as ``"$.json.path: reason"``.
+    """
+
+    def __init__(self, problems: list[str], what: str = "record") -> None:
+        super().__init__(f"invalid {what}: " + "; ".join(problems))
+        self.problems = problems
+
+
+class ConflictError(UsageError):
+    """The thing exists already and is immutable, or another writer holds it."""
+
+
+class IntegrityError(TunixError):
+    """Stored data no longer matches the digest that was recorded for it."""
+
+
+class CapacityError(UsageError):
+    """More distinct items were asked for than a generator can give."""
+
+
+class NotComparableError(TunixError):
+    """Two evaluations share nothing that could be compared."""
+
+    exit_code = 3

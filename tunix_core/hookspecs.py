@@ -1,0 +1,183 @@
+"""Every extension point of tunix-rt, on one page.
+
+A plugin is a module named by an entry point in the group ``tunix_core``; it decorates the
+functions below with ``tunix_core.hookimpl`` and imports nothing heavy at module level. A plugin
+may take fewer arguments than a hook offers.
+
+*Contributors* return descriptors from :mod:`tunix_core.contributions`. *Observers* return
+nothing; an exception in one is logged and never stops the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import pluggy
+
+from tunix_core.contributions import (
+    CommandContribution,
+    ComparatorContribution,
+    EvaluatorContribution,
+    GeneratorContribution,
+    RegistryContribution,
+    SourceContribution,
+    TrainerContribution,
+)
+from tunix_core.records import DatasetManifest, ModelVersion, Run
+
+PROJECT = "tunix_core"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def tunix_sources() -> Iterable[SourceContribution]:  # type: ignore[empty-body]
+    """Readers of traces.
+
+    Example::
+
+        @hookimpl
+        def tunix_sources():
+            return [SourceContribution(name="csv", summary="Traces from CSV",
+                                       factory="acme.csv:CsvSource", suffixes=(".csv",))]
+    """
+
+
+@hookspec
+def tunix_generators() -> Iterable[GeneratorContribution]:  # type: ignore[empty-body]
+    """Makers of items.
+
+    Example::
+
+        @hookimpl
+        def tunix_generators():
+            return [GeneratorContribution(name="sums", summary="Sums of two numbers",
+                                          factory="acme.sums:Sums", config="acme.sums:SumsConfig")]
+    """
+
+
+@hookspec
+def tunix_trainers() -> Iterable[TrainerContribution]:  # type: ignore[empty-body]
+    """Trainers; the config class is the run's configuration.
+
+    Example::
+
+        @hookimpl
+        def tunix_trainers():
+            return [TrainerContribution(name="jax", summary="JAX trainer",
+                                        factory="acme.trainer:Trainer",
+                                        config="acme.config:TrainerConfig")]
+    """
+
+
+@hookspec
+def tunix_evaluators() -> Iterable[EvaluatorContribution]:  # type: ignore[empty-body]
+    """Judges of completions.
+
+    Example::
+
+        @hookimpl
+        def tunix_evaluators():
+            return [EvaluatorContribution(name="brevity", summary="Short answers score higher",
+                                          factory="acme.brevity:Brevity", version="1")]
+    """
+
+
+@hookspec
+def tunix_comparators() -> Iterable[ComparatorContribution]:  # type: ignore[empty-body]
+    """Regression comparators.
+
+    Example::
+
+        @hookimpl
+        def tunix_comparators():
+            return [ComparatorContribution(name="lower-is-better", summary="For losses",
+                                           factory="acme.compare:LowerIsBetter")]
+    """
+
+
+@hookspec
+def tunix_registries() -> Iterable[RegistryContribution]:  # type: ignore[empty-body]
+    """Model registries; the factory is called with the directory it may use.
+
+    Example::
+
+        @hookimpl
+        def tunix_registries():
+            return [RegistryContribution(name="local", summary="Files by content",
+                                         factory="acme.registry:LocalRegistry")]
+    """
+
+
+@hookspec
+def tunix_commands() -> Iterable[CommandContribution]:  # type: ignore[empty-body]
+    """Commands and groups below ``tunix-rt``.
+
+    Example::
+
+        @hookimpl
+        def tunix_commands():
+            return [CommandContribution(name="serve", summary="Serve the HTTP API",
+                                        factory="acme.cli:serve")]
+    """
+
+
+@hookspec
+def tunix_run_started(run: Run) -> None:
+    """A worker claimed a run and its runner is about to train.
+
+    Example::
+
+        @hookimpl
+        def tunix_run_started(run):
+            print("training", run.model_id)
+    """
+
+
+@hookspec
+def tunix_run_step(run_id: str, step: int, values: Mapping[str, float]) -> None:
+    """A training step was recorded; called in the runner process.
+
+    Example::
+
+        @hookimpl
+        def tunix_run_step(run_id, step, values):
+            tracker.log(run_id, step, values)
+    """
+
+
+@hookspec
+def tunix_run_finished(run: Run) -> None:
+    """A run reached a terminal state.
+
+    Example::
+
+        @hookimpl
+        def tunix_run_finished(run):
+            notify(run.id, run.status)
+    """
+
+
+@hookspec
+def tunix_dataset_built(manifest: DatasetManifest) -> None:
+    """A dataset became visible.
+
+    Example::
+
+        @hookimpl
+        def tunix_dataset_built(manifest):
+            print(manifest.dataset_key, manifest.sha256)
+    """
+
+
+@hookspec
+def tunix_model_promoted(version: ModelVersion) -> None:
+    """A model version entered the registry.
+
+    Example::
+
+        @hookimpl
+        def tunix_model_promoted(version):
+            mirror(version.artifact, version.sha256)
+    """

@@ -1,0 +1,244 @@
+"""What the objects behind contributions do.
+
+Every method that may grow takes one frozen request, so that fields can be added later without
+breaking a plugin. :mod:`tunix_core.testing` holds a conformance suite for each protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from attrs import field, frozen
+
+from tunix_core.records import (
+    Completion,
+    Item,
+    Prompt,
+    Rejected,
+    Score,
+    Scorecard,
+    StepVerdict,
+    Trace,
+    Verdict,
+)
+
+StopReason = Literal["completed", "cancelled", "time_budget", "terminated"]
+
+
+@frozen
+class SourceRequest:
+    """Where a source reads from.
+
+    Args:
+        path: File to read.
+        config: Instance of the source's config class, or None.
+    """
+
+    path: Path
+    config: Any = None
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Reads traces in bounded memory; a bad record is yielded with its position and reason."""
+
+    def read(self, request: SourceRequest) -> Iterator[Trace | Rejected]: ...
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Makes items as a pure function of (version, mix, split, seed, index).
+
+    The same arguments give the same bytes in every process, on every platform and under every
+    ``PYTHONHASHSEED``; any index can be asked for without those before it; splits share no
+    item. Asking beyond :meth:`capacity` raises :class:`~tunix_core.errors.CapacityError`.
+    """
+
+    def item(self, split: str, seed: int, index: int) -> Item: ...
+
+    def verify(self, item: Item, answer: str) -> bool:
+        """True when ``answer`` is right, found by another path than the one that made it."""
+        ...
+
+    def check(self, item: Item, text: str) -> list[StepVerdict]:
+        """Re-execute every line of ``text`` (steps joined by newlines) against the item."""
+        ...
+
+    def capacity(self, split: str) -> int:
+        """Number of distinct items in ``split`` under this generator's config."""
+        ...
+
+
+@frozen
+class TrainJob:
+    """Everything a trainer needs.
+
+    Args:
+        run_id: The run this is.
+        train_data: ``dataset.jsonl``: one canonical trace per line.
+        eval_data: Held-out data of the same form, for the loss during training; or None.
+        output_dir: The run's directory. The trainer owns ``checkpoints/`` and ``model/`` in it.
+        config: Instance of the trainer's config class.
+        template: Name of the rendering template, see :mod:`tunix_core.rendering`.
+        seed: Seed of initialisation and data order.
+        resume: Continue from the newest checkpoint in ``output_dir`` when there is one.
+    """
+
+    run_id: str
+    train_data: Path
+    eval_data: Path | None
+    output_dir: Path
+    config: Any
+    template: str = "show_your_work"
+    seed: int = 0
+    resume: bool = False
+
+
+class Reporter(Protocol):
+    """The only writer of metrics, and the only voice that says when to stop."""
+
+    def begin(self, total_steps: int, resumed_from: int) -> None:
+        """Training starts; metrics of steps after ``resumed_from`` are cut back."""
+        ...
+
+    def step(
+        self, step: int, values: Mapping[str, float], timings: Mapping[str, float] | None = None
+    ) -> None:
+        """Record the deterministic ``values`` of a step (from 1), apart from its ``timings``."""
+        ...
+
+    def log(self, message: str) -> None: ...
+
+    def stop_reason(self) -> StopReason | None:
+        """Asked once per step; anything but None asks for a checkpoint and an end."""
+        ...
+
+
+@frozen
+class TrainResult:
+    """What a trainer did.
+
+    Args:
+        model_dir: Directory of the usable model.
+        steps: Optimizer steps taken in all, resumed ones included.
+        tokens: Tokens seen in all, padding excluded.
+        stop_reason: Why training ended.
+        metrics: Final figures by name.
+    """
+
+    model_dir: Path
+    steps: int
+    tokens: int
+    stop_reason: StopReason
+    metrics: Mapping[str, float] = field(factory=dict)
+
+
+@frozen
+class GenerationConfig:
+    """How to sample.
+
+    Args:
+        max_new_tokens: Cut after this many tokens.
+        temperature: 0.0 is greedy.
+        top_k: Keep the k most likely tokens; 0 keeps all.
+        top_p: Keep the smallest set with this probability; 1.0 keeps all.
+        seed: With the item, sample and position it keys every random draw.
+        stop: Texts that end a completion; kept in it.
+        batch_size: Rows decoded at once; it never changes what a row says.
+    """
+
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = ("</answer>",)
+    batch_size: int = 64
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """Completes prompts; an item's output depends on the item, not on its batch."""
+
+    def complete(self, prompts: Iterable[Prompt]) -> Iterator[Completion]: ...
+
+
+@runtime_checkable
+class Trainer(Protocol):
+    """Trains; same seed, same result; stop and resume equal no stop."""
+
+    def fit(self, job: TrainJob, reporter: Reporter) -> TrainResult: ...
+
+    def load(self, model_dir: Path, config: GenerationConfig) -> Predictor: ...
+
+
+@runtime_checkable
+class Evaluator(Protocol):
+    """Judges completions without an accelerator; no credit for substrings."""
+
+    def score(self, item: Item, completion: Completion) -> Score: ...
+
+    def aggregate(self, scores: Sequence[Score]) -> Scorecard: ...
+
+
+@frozen
+class Tolerance:
+    """How much worse is still fine.
+
+    Args:
+        absolute: Difference of means that is accepted.
+        confidence: Level of the interval, 0.95 by default.
+    """
+
+    absolute: float = 0.0
+    confidence: float = 0.95
+
+
+@frozen
+class CompareRequest:
+    """Two sets of values by item id.
+
+    Args:
+        baseline: Value of each item under the baseline.
+        candidate: Value of each item under the candidate.
+        tolerance: What is still fine.
+    """
+
+    baseline: Mapping[str, float]
+    candidate: Mapping[str, float]
+    tolerance: Tolerance = Tolerance()
+
+
+@runtime_checkable
+class Comparator(Protocol):
+    """Compares pairs; raises :class:`~tunix_core.errors.NotComparableError` without any."""
+
+    def compare(self, request: CompareRequest) -> Verdict: ...
+
+
+@frozen
+class StoredModel:
+    """Where a registry put a model.
+
+    Args:
+        sha256: Digest of the file tree.
+        size_bytes: Sum of the file sizes.
+    """
+
+    sha256: str
+    size_bytes: int
+
+
+@runtime_checkable
+class Registry(Protocol):
+    """Content-addressed, immutable, verified on the way out."""
+
+    def put(self, source: Path) -> StoredModel:
+        """Store the file tree below ``source``; storing it twice is storing it once."""
+        ...
+
+    def get(self, sha256: str) -> Path:
+        """Path of a stored tree whose content was checked against its digest just now."""
+        ...

@@ -1,0 +1,165 @@
+"""The schema, as the list of steps that made it; each is applied once, in a transaction.
+
+Timestamps are UTC ISO-8601 text, JSON is text. Traces are never deleted and their sequence has
+no gaps: a page at any depth is found by arithmetic instead of by counting rows.
+"""
+
+from __future__ import annotations
+
+from sqlite_utils import Database, Migrations
+
+MIGRATIONS = Migrations("tunix_core")
+
+
+@MIGRATIONS()
+def traces(db: Database) -> None:
+    db.execute(
+        """
+        CREATE TABLE traces (
+            sequence INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            created_at TEXT NOT NULL,
+            trace_version TEXT NOT NULL,
+            source TEXT,
+            import_id TEXT,
+            content_key BLOB NOT NULL,
+            body TEXT NOT NULL,
+            meta TEXT
+        )
+        """
+    )
+    db.execute("CREATE INDEX traces_content_key ON traces (content_key)")
+    db.execute("CREATE INDEX traces_source ON traces (source, sequence)")
+    db.execute("CREATE INDEX traces_import_id ON traces (import_id, sequence)")
+    db.execute(
+        """
+        CREATE TRIGGER traces_are_never_deleted BEFORE DELETE ON traces
+        BEGIN SELECT RAISE(ABORT, 'traces are never deleted'); END
+        """
+    )
+    db.execute(
+        """
+        CREATE TABLE imports (
+            id TEXT PRIMARY KEY,
+            created_at TEXT NOT NULL,
+            source TEXT NOT NULL,
+            file TEXT NOT NULL,
+            accepted INTEGER NOT NULL,
+            duplicates INTEGER NOT NULL,
+            rejected INTEGER NOT NULL,
+            completed_at TEXT
+        )
+        """
+    )
+
+
+@MIGRATIONS()
+def runs(db: Database) -> None:
+    db.execute(
+        """
+        CREATE TABLE runs (
+            id TEXT PRIMARY KEY,
+            sequence INTEGER NOT NULL UNIQUE,
+            status TEXT NOT NULL,
+            trainer TEXT NOT NULL,
+            dataset_key TEXT NOT NULL,
+            model_id TEXT NOT NULL,
+            mode TEXT NOT NULL,
+            config TEXT NOT NULL,
+            output_dir TEXT NOT NULL,
+            plugins TEXT NOT NULL,
+            created_at TEXT NOT NULL,
+            started_at TEXT,
+            completed_at TEXT,
+            exit_code INTEGER,
+            error TEXT,
+            token INTEGER NOT NULL DEFAULT 0,
+            worker TEXT,
+            lease_expires REAL,
+            result TEXT
+        )
+        """
+    )
+    db.execute("CREATE INDEX runs_status ON runs (status, sequence)")
+
+
+@MIGRATIONS()
+def evaluations(db: Database) -> None:
+    db.execute(
+        """
+        CREATE TABLE evaluations (
+            id TEXT PRIMARY KEY,
+            sequence INTEGER NOT NULL UNIQUE,
+            run_id TEXT NOT NULL REFERENCES runs (id),
+            dataset_key TEXT NOT NULL,
+            evaluator TEXT NOT NULL,
+            evaluator_version TEXT NOT NULL,
+            score REAL,
+            scorecard TEXT NOT NULL,
+            items_path TEXT NOT NULL,
+            predictions_sha256 TEXT NOT NULL,
+            created_at TEXT NOT NULL
+        )
+        """
+    )
+    db.execute("CREATE INDEX evaluations_run ON evaluations (run_id, evaluator, sequence)")
+    db.execute(
+        """
+        CREATE TABLE baselines (
+            id TEXT PRIMARY KEY,
+            name TEXT NOT NULL UNIQUE,
+            run_id TEXT NOT NULL REFERENCES runs (id),
+            metric TEXT NOT NULL,
+            dataset_key TEXT NOT NULL,
+            comparator TEXT NOT NULL,
+            evaluation_id TEXT NOT NULL REFERENCES evaluations (id),
+            created_at TEXT NOT NULL
+        )
+        """
+    )
+
+
+@MIGRATIONS()
+def models(db: Database) -> None:
+    db.execute(
+        """
+        CREATE TABLE model_artifacts (
+            id TEXT PRIMARY KEY,
+            name TEXT NOT NULL UNIQUE,
+            description TEXT,
+            task_type TEXT,
+            created_at TEXT NOT NULL,
+            updated_at TEXT NOT NULL
+        )
+        """
+    )
+    db.execute(
+        """
+        CREATE TABLE model_versions (
+            id TEXT PRIMARY KEY,
+            sequence INTEGER NOT NULL UNIQUE,
+            artifact_id TEXT NOT NULL REFERENCES model_artifacts (id),
+            version TEXT NOT NULL,
+            sha256 TEXT NOT NULL,
+            size_bytes INTEGER NOT NULL,
+            source_run_id TEXT REFERENCES runs (id),
+            registry TEXT NOT NULL,
+            metrics TEXT NOT NULL,
+            config TEXT NOT NULL,
+            provenance TEXT NOT NULL,
+            description TEXT,
+            created_at TEXT NOT NULL,
+            UNIQUE (artifact_id, version)
+        )
+        """
+    )
+    db.execute(
+        """
+        CREATE TABLE model_aliases (
+            artifact_id TEXT NOT NULL REFERENCES model_artifacts (id),
+            alias TEXT NOT NULL,
+            version_id TEXT NOT NULL REFERENCES model_versions (id),
+            PRIMARY KEY (artifact_id, alias)
+        )
+        """
+    )
