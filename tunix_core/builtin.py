@@ -58,17 +58,17 @@ def tunix_registries() -> list[RegistryContribution]:
 @hookimpl
 def tunix_commands() -> list[CommandContribution]:
     return [
-        CommandContribution(name=name, summary=summary, factory=f"tunix_core.cli.{name}:{name}")
-        for name, summary in (
-            ("demo", "Run the whole line on dev-reasoning-v1, small preset, CPU"),
-            ("doctor", "Say what is installed, which devices there are, and what is missing"),
-            ("plugins", "List, show and check plugins"),
-            ("traces", "Import, generate, list and compare traces"),
-            ("datasets", "Build, verify and export datasets"),
-            ("runs", "Start, resume, watch and compare training runs"),
-            ("eval", "Evaluate runs and show the leaderboard"),
-            ("regress", "Set baselines and check runs against them"),
-            ("models", "Promote, verify and download models"),
-            ("worker", "Execute pending runs until stopped"),
+        CommandContribution(name=name, summary=summary, factory=f"tunix_core.cli.{module}:command")
+        for name, module, summary in (
+            ("demo", "demo", "Run the whole line on dev-reasoning-v1, small preset, CPU"),
+            ("doctor", "doctor", "Say what is installed, which devices there are, and what is missing"),
+            ("plugins", "plugins", "List, show and check plugins"),
+            ("traces", "traces", "Import, generate, list and compare traces"),
+            ("datasets", "datasets", "Build, verify and export datasets"),
+            ("runs", "runs", "Start, resume, watch and compare training runs"),
+            ("eval", "evaluations", "Evaluate runs and show the leaderboard"),
+            ("regress", "regressions", "Set baselines and check runs against them"),
+            ("models", "models", "Promote, verify and download models"),
+            ("worker", "worker", "Execute pending runs until stopped"),
         )
     ]

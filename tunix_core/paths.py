@@ -1,0 +1,63 @@
+"""Where things lie in a workspace; no path built here leaves it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attrs import frozen
+
+from tunix_core.errors import UsageError
+
+
+def confined(root: Path, *parts: str) -> Path:
+    """Join ``parts`` below ``root``, symbolic links resolved.
+
+    Raises:
+        UsageError: The result would lie outside ``root``.
+    """
+    resolved_root = root.resolve()
+    path = resolved_root.joinpath(*parts).resolve()
+    if path == resolved_root or not path.is_relative_to(resolved_root):
+        raise UsageError(f"{'/'.join(parts)!r} leaves {root.name}/")
+    return path
+
+
+@frozen
+class WorkspacePaths:
+    """The directories of a workspace.
+
+    Args:
+        root: The workspace directory.
+    """
+
+    root: Path
+
+    @classmethod
+    def create(cls, root: Path) -> WorkspacePaths:
+        """Make the directories below ``root`` as needed."""
+        paths = cls(root.resolve())
+        for directory in (paths.datasets, paths.runs, paths.models):
+            directory.mkdir(parents=True, exist_ok=True)
+        return paths
+
+    @property
+    def database(self) -> Path:
+        return self.root / "tunix.db"
+
+    @property
+    def datasets(self) -> Path:
+        return self.root / "datasets"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    def dataset(self, dataset_key: str) -> Path:
+        return confined(self.datasets, dataset_key)
+
+    def run(self, run_id: str) -> Path:
+        return confined(self.runs, run_id)
