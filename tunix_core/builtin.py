@@ -61,7 +61,11 @@ def tunix_commands() -> list[CommandContribution]:
         CommandContribution(name=name, summary=summary, factory=f"tunix_core.cli.{module}:command")
         for name, module, summary in (
             ("demo", "demo", "Run the whole line on dev-reasoning-v1, small preset, CPU"),
-            ("doctor", "doctor", "Say what is installed, which devices there are, and what is missing"),
+            (
+                "doctor",
+                "doctor",
+                "Say what is installed, which devices there are, and what is missing",
+            ),
             ("plugins", "plugins", "List, show and check plugins"),
             ("traces", "traces", "Import, generate, list and compare traces"),
             ("datasets", "datasets", "Build, verify and export datasets"),

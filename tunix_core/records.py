@@ -295,7 +295,7 @@ class Run:
         completed_at: When it reached a terminal state.
         exit_code: Exit code of the runner process.
         error: One line that says why it failed.
-        token: Fencing token; it grows with every claim, and a runner with an older one may not write.
+        token: Fencing token; it grows with every claim, and only its holder may write.
         result: What the trainer returned: steps, tokens, final metrics.
     """
 

@@ -98,5 +98,7 @@ def extract_work(completion: str) -> ShownWork | None:
     reasoning, answer = match.group(1), match.group(2).strip()
     outside = completion[: match.start()] + completion[match.end() :]
     inner_tags = any(tag in part for tag in TAGS for part in (reasoning, answer))
-    well_formed = not outside.strip() and not inner_tags and bool(reasoning.strip()) and bool(answer)
+    well_formed = (
+        not outside.strip() and not inner_tags and bool(reasoning.strip()) and bool(answer)
+    )
     return ShownWork(reasoning=reasoning, answer=answer, well_formed=well_formed)

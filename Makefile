@@ -1,0 +1,55 @@
+# Everything below sets itself up in .venv; it needs Python 3.11 or later and nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+PACKAGES := tunix_core generators/tunix_generators plugins/jax/tunix_jax plugins/compare/tunix_compare
+TESTS := tests generators/tests plugins/jax/tests plugins/compare/tests
+PROJECTS := $(wildcard pyproject.toml generators/pyproject.toml plugins/*/pyproject.toml)
+DISTRIBUTIONS := -e . -e generators -e plugins/compare -e plugins/jax
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.PHONY: help install demo test test-full lint format bench constraints clean
+
+help:  ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+
+install: .venv/.installed  ## Install everything into .venv
+
+.venv/.installed: $(PROJECTS) constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: Python 3.11 or later is needed (try: make PYTHON=python3.12 ...)" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing into .venv (a few minutes the first time)"
+	@$(PIP) install -c constraints.txt pip setuptools
+	@$(PIP) install -c constraints.txt --group test --group lint $(DISTRIBUTIONS)
+	@touch $@
+
+demo: install  ## Run the whole line on dev-reasoning-v1, on the CPU
+	@$(BIN)/tunix-rt --workspace demo-workspace demo
+
+test: install  ## Run the tests (about ten minutes)
+	@$(BIN)/python -m pytest -q -m "not full" -n 2 $(TESTS)
+
+test-full: install  ## Run all tests, kills and other Pythons included, then the benchmarks
+	@$(BIN)/python -m pytest -q -n 2 $(TESTS)
+	@$(MAKE) --no-print-directory bench
+
+lint: install  ## Check style, types and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy $(PACKAGES) $(TESTS) benchmarks
+	@$(BIN)/lint-imports
+
+format: install  ## Format the code
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: install  ## Measure speed against the floor and the peers
+	@$(PIP) install -c constraints.txt --group bench
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+constraints: install  ## Write the installed versions to constraints.txt
+	@$(PIP) install --group bench
+	@$(PIP) freeze --all --exclude-editable | grep -v -E '^(tunix|-e)' > constraints.txt
+
+clean:  ## Remove what was built
+	rm -rf .venv demo-workspace build *.egg-info */*.egg-info plugins/*/*.egg-info

@@ -1,0 +1,96 @@
+"""A trainer of a few lines: its model answers with the most frequent training answer.
+
+It takes as many steps as it is told, as slowly as it is told, and checkpoints its counts, so
+that runs can be stopped, killed and resumed without an accelerator library.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from attrs import frozen
+
+from tunix_core import hookimpl
+from tunix_core.contributions import TrainerContribution
+from tunix_core.errors import TunixError
+from tunix_core.files import write_atomically
+from tunix_core.protocols import GenerationConfig, Reporter, TrainJob, TrainResult
+from tunix_core.records import Completion, Prompt
+
+
+@frozen
+class CountingConfig:
+    """Settings.
+
+    Args:
+        steps: Steps to take; each counts one line of the data.
+        step_seconds: How long a step takes.
+        fail_at: Step at which it fails, or None.
+        checkpoint_every: Steps between checkpoints.
+    """
+
+    steps: int = 10
+    step_seconds: float = 0.0
+    fail_at: int | None = None
+    checkpoint_every: int = 5
+
+    @property
+    def model_id(self) -> str:
+        return f"counting-{self.steps}"
+
+
+class CountingTrainer:
+    def fit(self, job: TrainJob, reporter: Reporter) -> TrainResult:
+        config: CountingConfig = job.config
+        answers = [json.loads(line)["final_answer"] for line in job.train_data.open()]
+        checkpoint = job.output_dir / "checkpoints" / "counts.json"
+        checkpoint.parent.mkdir(exist_ok=True)
+        state = {"step": 0, "counts": {}}
+        if job.resume and checkpoint.exists():
+            state = json.loads(checkpoint.read_text())
+        step, counts = int(state["step"]), Counter(state["counts"])
+        reporter.begin(config.steps, step)
+        reason = None
+        while step < config.steps and reason is None:
+            time.sleep(config.step_seconds)
+            step += 1
+            if step == config.fail_at:
+                raise TunixError("the loss is not a number", f"step {step}")
+            counts[answers[(step + job.seed) % len(answers)]] += 1
+            reporter.step(step, {"loss": 1.0 / step})
+            reason = reporter.stop_reason()
+            if reason is not None or step % config.checkpoint_every == 0:
+                write_atomically(checkpoint, json.dumps({"step": step, "counts": counts}))
+        model = job.output_dir / "model"
+        model.mkdir(exist_ok=True)
+        best = max(sorted(counts), key=lambda answer: counts[answer], default="")
+        write_atomically(model / "answer.json", json.dumps({"answer": best, "counts": counts}))
+        return TrainResult(model, step, step, reason or "completed", {"loss": 1.0 / max(step, 1)})
+
+    def load(self, model_dir: Path, config: GenerationConfig) -> CountingPredictor:
+        return CountingPredictor(json.loads((model_dir / "answer.json").read_text())["answer"])
+
+
+class CountingPredictor:
+    def __init__(self, answer: str) -> None:
+        self._text = f"<reasoning>it was frequent</reasoning>\n<answer>{answer}</answer>"
+
+    def complete(self, prompts: Iterable[Prompt]) -> Iterator[Completion]:
+        for prompt in prompts:
+            yield Completion(prompt.item_id, self._text, sample=prompt.sample)
+
+
+@hookimpl
+def tunix_trainers() -> list[TrainerContribution]:
+    return [
+        TrainerContribution(
+            name="counting",
+            summary="Answers with the most frequent training answer",
+            factory=CountingTrainer,
+            config=CountingConfig,
+        )
+    ]

@@ -1,0 +1,212 @@
+"""Runs through the public door: real child processes, real signals."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tunix_core import Workspace
+from tunix_core.errors import ConflictError, InvalidRecordError, NotFoundError, UsageError
+from tunix_core.records import Run
+
+SLOW = {"steps": 400, "step_seconds": 0.05}
+
+
+def start(workspace: Workspace, settings: dict[str, object], **options: object) -> Run:
+    run = workspace.runs.create("numbers-v1", "counting", settings, **options)  # type: ignore[arg-type]
+    return workspace.worker().execute(run.id)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def model(workspace: Workspace, run: Run) -> object:
+    return json.loads((workspace.paths.run(run.id) / "model" / "answer.json").read_text())
+
+
+def losses(workspace: Workspace, run: Run) -> list[tuple[int, float]]:
+    return [(line["step"], line["loss"]) for line in workspace.runs.metrics(run.id)]
+
+
+def detached_worker(workspace: Workspace) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tunix_core.cli", "--workspace", str(workspace.paths.root)]
+    return subprocess.Popen([*command, "worker"], stderr=subprocess.DEVNULL)
+
+
+def test_a_run_completes_with_metrics_log_and_model(counting_workspace: Workspace) -> None:
+    run = start(counting_workspace, {"steps": 12})
+    assert (run.status, run.exit_code, run.error) == ("completed", 0, None)
+    assert run.result is not None
+    assert run.result["steps"] == 12
+    assert losses(counting_workspace, run) == [(n, 1.0 / n) for n in range(1, 13)]
+    assert run.plugins["counting-trainer"] == "1.0"
+    assert run.config["trainer"]["checkpoint_every"] == 5, "defaults are stored resolved"
+    assert counting_workspace.runs.get(run.id[:8]) == run
+
+
+def test_the_same_seed_gives_the_same_model(counting_workspace: Workspace) -> None:
+    first, second = (start(counting_workspace, {"steps": 7}, seed=3) for _ in range(2))
+    assert model(counting_workspace, first) == model(counting_workspace, second)
+
+
+def test_a_failing_run_says_why(counting_workspace: Workspace) -> None:
+    run = start(counting_workspace, {"steps": 9, "fail_at": 4})
+    assert run.status == "failed"
+    assert run.error == "the loss is not a number (step 4)"
+
+
+def test_a_time_budget_ends_in_a_usable_model(counting_workspace: Workspace) -> None:
+    run = start(counting_workspace, SLOW, time_budget_s=0.5)
+    assert run.status == "completed"
+    assert run.result is not None
+    assert run.result["stop_reason"] == "time_budget"
+    assert 0 < run.result["steps"] < 400
+    counting_workspace.predictions.create(run.id, "numbers-v1")
+
+
+def test_a_time_limit_ends_as_timeout_and_resumes(counting_workspace: Workspace) -> None:
+    run = counting_workspace.runs.create(
+        "numbers-v1", "counting", {"steps": 40, "step_seconds": 0.1}
+    )
+    ended = counting_workspace.worker(time_limit_s=1.5).execute(run.id)
+    assert ended.status == "timeout"
+    assert ended.error is not None
+    assert "time limit of 2 s reached, stopped at step" in ended.error
+    counting_workspace.runs.resume(run.id)
+    assert counting_workspace.worker().execute(run.id).status == "completed"
+
+
+def test_a_cancelled_run_keeps_a_checkpoint_and_resumes_to_the_same_end(
+    counting_workspace: Workspace,
+) -> None:
+    uninterrupted = start(counting_workspace, {"steps": 30})
+    run = counting_workspace.runs.create(
+        "numbers-v1", "counting", {"steps": 30, "step_seconds": 0.1}
+    )
+
+    def cancel_after_a_few_steps() -> None:
+        if len(losses(counting_workspace, run)) == 7:
+            counting_workspace.runs.cancel(run.id)
+
+    ended = counting_workspace.worker().execute(run.id, cancel_after_a_few_steps)
+    assert ended.status == "cancelled"
+    assert ended.error is not None
+    assert "with a checkpoint" in ended.error
+    counting_workspace.runs.resume(run.id)
+    resumed = counting_workspace.worker().execute(run.id)
+    assert resumed.status == "completed"
+    assert model(counting_workspace, resumed) == model(counting_workspace, uninterrupted)
+    assert losses(counting_workspace, resumed) == losses(counting_workspace, uninterrupted)
+
+
+def test_cancelling_a_pending_run_ends_it_at_once(counting_workspace: Workspace) -> None:
+    run = counting_workspace.runs.create("numbers-v1", "counting")
+    assert counting_workspace.runs.cancel(run.id).status == "cancelled"
+    with pytest.raises(ConflictError, match="nothing to cancel"):
+        counting_workspace.runs.cancel(run.id)
+    assert counting_workspace.runs.claim("nobody") is None
+
+
+def test_when_the_worker_is_killed_its_runner_dies_and_the_run_is_marked(
+    counting_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = counting_workspace.runs.create("numbers-v1", "counting", SLOW)
+    worker = detached_worker(counting_workspace)
+    wait_for(lambda: len(losses(counting_workspace, run)) > 5)
+    worker.kill()
+    worker.wait()
+    time.sleep(0.5)
+    seen = len(losses(counting_workspace, run))
+    time.sleep(0.5)
+    assert len(losses(counting_workspace, run)) == seen, "the runner outlived its worker"
+    assert counting_workspace.runs.get(run.id).status == "running", "its lease has not run out"
+    later = time.time() + 60
+    monkeypatch.setattr("tunix_core.runs.time.time", lambda: later)
+    ended = counting_workspace.runs.get(run.id)
+    assert ended.status == "failed"
+    assert ended.error is not None
+    assert "tunix-rt runs resume" in ended.error
+
+
+def test_a_stopped_worker_puts_its_run_back(counting_workspace: Workspace) -> None:
+    run = counting_workspace.runs.create(
+        "numbers-v1", "counting", {"steps": 60, "step_seconds": 0.05}
+    )
+    worker = detached_worker(counting_workspace)
+    wait_for(lambda: len(losses(counting_workspace, run)) > 5)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(30) == 0
+    assert counting_workspace.runs.get(run.id).status == "pending"
+    assert counting_workspace.worker().execute(run.id).status == "completed"
+    assert [step for step, _ in losses(counting_workspace, run)] == list(range(1, 61))
+
+
+def test_a_superseded_worker_can_no_longer_write(counting_workspace: Workspace) -> None:
+    runs = counting_workspace.runs
+    created = runs.create("numbers-v1", "counting")
+    old = runs.claim("first")
+    assert old is not None
+    assert runs.finish(old, "failed", error="given up")
+    runs.resume(created.id)
+    new = runs.claim("second")
+    assert new is not None
+    assert new.token == old.token + 1
+    assert runs.heartbeat(old) is None
+    assert not runs.finish(old, "completed")
+    assert runs.get(created.id).status == "running"
+
+
+def test_bad_requests_are_refused_before_anything_is_stored(counting_workspace: Workspace) -> None:
+    runs = counting_workspace.runs
+    with pytest.raises(NotFoundError, match="nowhere"):
+        runs.create("nowhere", "counting")
+    with pytest.raises(UsageError, match="countin"):
+        runs.create("numbers-v1", "countin")
+    with pytest.raises((UsageError, InvalidRecordError), match="stepz"):
+        runs.create("numbers-v1", "counting", {"stepz": 3})
+    with pytest.raises(UsageError, match="template"):
+        runs.create("numbers-v1", "counting", template="haiku")
+    assert runs.list() == []
+
+
+def test_predictions_are_kept_and_protected(counting_workspace: Workspace) -> None:
+    run = start(counting_workspace, {"steps": 3})
+    predictions = counting_workspace.predictions
+    made = predictions.create(run.id, "numbers-v1")
+    assert len(made.completions) == 20
+    assert predictions.create(run.id, "numbers-v1") == made
+    data = predictions.folder(run.id, "numbers-v1") / "predictions.jsonl"
+    data.write_text(data.read_text().replace("frequent", "rare", 1))
+    with pytest.raises(Exception, match="were changed"):
+        predictions.read(run.id, "numbers-v1")
+
+
+def test_interrupted_predictions_are_continued(counting_workspace: Workspace) -> None:
+    run = start(counting_workspace, {"steps": 3})
+    predictions = counting_workspace.predictions
+    whole = predictions.create(run.id, "numbers-v1")
+    folder = predictions.folder(run.id, "numbers-v1")
+    data = folder / "predictions.jsonl"
+    content = data.read_bytes()
+    (folder / "predictions_meta.json").unlink()
+    data.write_bytes(content[: len(content) // 2])
+    assert predictions.create(run.id, "numbers-v1") == whole
+
+
+def test_a_run_directory_cannot_be_left(counting_workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="leaves"):
+        counting_workspace.paths.run("../../etc")
+    (counting_workspace.paths.runs / "link").symlink_to(tmp_path)
+    with pytest.raises(UsageError, match="leaves"):
+        counting_workspace.paths.run("link")

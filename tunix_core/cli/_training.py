@@ -1,0 +1,74 @@
+"""A progress bar for a run in another process, fed by the files it writes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tunix_core.cli._common import progress
+from tunix_core.records import Run
+from tunix_core.workspace import Workspace
+
+
+class TrainingProgress:
+    """Call it now and then while a run trains; it draws loss, tokens/s and the time left.
+
+    Args:
+        workspace: The workspace of the run.
+        run: The run.
+    """
+
+    def __init__(self, workspace: Workspace, run: Run) -> None:
+        self._folder = workspace.paths.run(run.id)
+        self._bar: Any = None
+        self._position = 0
+        self._step = 0
+
+    def __call__(self) -> None:
+        if self._bar is None and not self._open():
+            return
+        latest = self._latest()
+        if latest is not None:
+            rate = latest["timings"].get("tokens_per_second", 0.0)
+            detail = f"loss {latest['loss']:.3f}, {rate:,.0f} tokens/s"
+            self._bar.advance(latest["step"] - self._step, detail)
+            self._step = latest["step"]
+
+    def _open(self) -> bool:
+        path = self._folder / "progress.json"
+        if not path.exists():
+            return False
+        plan = json.loads(path.read_text(encoding="utf-8"))
+        if plan["total_steps"] == 0:
+            return False
+        self._bar = progress(plan["total_steps"], "training")
+        self._bar.__enter__()
+        self._step = 0
+        return True
+
+    def _latest(self) -> dict[str, Any] | None:
+        """The newest whole line of metrics since the last call."""
+        path: Path = self._folder / "metrics.jsonl"
+        if not path.exists():
+            return None
+        with path.open("rb") as file:
+            file.seek(self._position)
+            content = file.read()
+        whole = content[: content.rfind(b"\n") + 1]
+        self._position += len(whole)
+        return json.loads(whole.splitlines()[-1]) if whole else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self()
+            self._bar.__exit__(kind, error, trace)

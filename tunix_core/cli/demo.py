@@ -1,0 +1,113 @@
+"""``tunix-rt demo``: the whole line, for people to watch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from tunix_core.cli._common import emit, json_option, pass_workspace, print_table, progress, say
+from tunix_core.cli._training import TrainingProgress
+from tunix_core.demo import DemoConfig, DemoResult, run_demo
+from tunix_core.records import Run
+from tunix_core.workspace import Workspace
+
+
+class _Screen:
+    """Shows each phase with a bar of its own."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._number = 0
+        self._bar: Any = None
+        self._done = 0
+
+    def phase(self, title: str) -> None:
+        self.close()
+        self._number += 1
+        say(f"[{self._number}] {title}")
+
+    def progress(self, done: int, total: int) -> None:
+        if self._bar is None:
+            self._done = 0
+            self._bar = progress(total, "   ")
+            self._bar.__enter__()
+        self._bar.advance(done - self._done)
+        self._done = done
+
+    def training(self, run: Run) -> Callable[[], None]:
+        self.close()
+        self._bar = TrainingProgress(self._workspace, run)
+        poll: Callable[[], None] = self._bar
+        return poll
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(None, None, None)
+            self._bar = None
+
+
+@click.command()
+@click.option("--train-items", type=click.IntRange(100), help="Training items to generate.")
+@click.option("--test-items", type=click.IntRange(24), help="Held-out items to answer.")
+@click.option("--steps", type=click.IntRange(0), help="Training steps.")
+@json_option
+@pass_workspace
+def command(
+    workspace: Workspace,
+    train_items: int | None,
+    test_items: int | None,
+    steps: int | None,
+    as_json: bool,
+) -> None:
+    """Run the whole line on dev-reasoning-v1 with a small model, on the CPU.
+
+    Generates items, trains a model from scratch to show its work on them, evaluates it before
+    and after on held-out items, checks for a regression and promotes it to the registry.
+    """
+    defaults = DemoConfig()
+    trainer_settings = dict(defaults.trainer_settings)
+    if steps is not None:
+        trainer_settings["steps"] = steps
+    config = DemoConfig(
+        trainer_settings=trainer_settings,
+        train_items=train_items or defaults.train_items,
+        test_items=test_items or defaults.test_items,
+    )
+    screen = _Screen(workspace)
+    try:
+        result = run_demo(workspace, config, screen)
+    finally:
+        screen.close()
+    emit(result.summary, as_json, table=lambda: _print_result(workspace, result))
+
+
+def _print_result(workspace: Workspace, result: DemoResult) -> None:
+    summary = result.summary
+    click.echo("\nThree held-out items, as the trained model answered them\n")
+    for item, completion in result.examples:
+        click.echo(f"  {item.label('family')}: {item.prompt}")
+        for line in completion.text.splitlines():
+            click.echo(f"    {line}")
+        click.echo("")
+    after = summary["after"]
+    print_table(
+        [
+            {"score": name, "before": f"{value:.3f}", "after": f"{after[name]:.3f}"}
+            for name, value in summary["before"].items()
+        ]
+    )
+    click.echo(f"\nalways the most frequent answer: {summary['constant_answer_baseline']:.3f}")
+    click.echo(f"regression check: {result.verdict.reason}")
+    root = workspace.paths.root
+    seconds = summary["seconds"]
+    rows = [
+        ("model", f"{summary['model_version']} in {root / 'models'}"),
+        ("run", str(root / result.run.output_dir)),
+        ("datasets", str(root / "datasets")),
+        ("summary", str(root / "summary.json")),
+        ("time", ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())),
+    ]
+    click.echo("")
+    print_table([{"what": name, "where": value} for name, value in rows])

@@ -1,0 +1,250 @@
+"""``tunix-rt runs``: start, watch, compare and steer training runs."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tunix_core.cli._common import emit, json_option, pass_workspace, print_table, say
+from tunix_core.cli._training import TrainingProgress
+from tunix_core.codec import unstructure
+from tunix_core.errors import TunixError, UsageError
+from tunix_core.records import TERMINAL_STATUSES, Run
+from tunix_core.workspace import Workspace
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, written as ``8h30m``, ``90s`` or ``90``."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        match = _DURATION.fullmatch(str(value).strip())
+        if not match or not any(match.groups()):
+            self.fail(f"{value!r} is no duration: write 8h30m, 45m or 90s", param, ctx)
+        hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        return float(3600 * hours + 60 * minutes + seconds)
+
+
+def settings_option(function: Any) -> Any:
+    """``--set key=value``: settings of a plugin; values are read as JSON when they are JSON."""
+    from tunix_core.cli._common import parse_settings
+
+    return click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        callback=lambda _ctx, _param, pairs: parse_settings(pairs),
+        help="A setting of the trainer; may be given many times.",
+    )(function)
+
+
+@click.group()
+def command() -> None:
+    """Start, resume, watch and compare training runs."""
+
+
+@command.command()
+@click.argument("dataset_key")
+@click.option("--trainer", default="jax", show_default=True, help="Name of the trainer.")
+@settings_option
+@click.option("--seed", default=0, show_default=True, help="Seed of weights and data order.")
+@click.option("--template", default="show_your_work", show_default=True, help="Rendering.")
+@click.option("--eval-dataset", help="Dataset for the loss during training.")
+@click.option("--time-budget", type=Duration(), help="End with a usable model after, say, 8h30m.")
+@click.option("--detach", is_flag=True, help="Only enqueue; a `tunix-rt worker` executes it.")
+@json_option
+@pass_workspace
+def start(
+    workspace: Workspace,
+    dataset_key: str,
+    trainer: str,
+    settings: dict[str, Any],
+    seed: int,
+    template: str,
+    eval_dataset: str | None,
+    time_budget: float | None,
+    detach: bool,
+    as_json: bool,
+) -> None:
+    """Train on a dataset.
+
+    Example: tunix-rt runs start demo-train-seed42 --set preset=small --set steps=500
+    """
+    run = workspace.runs.create(
+        dataset_key,
+        trainer,
+        settings,
+        seed=seed,
+        template=template,
+        eval_dataset_key=eval_dataset,
+        time_budget_s=time_budget,
+    )
+    _execute(workspace, run, detach, as_json)
+
+
+@command.command()
+@click.argument("run_id")
+@click.option("--detach", is_flag=True, help="Only enqueue; a `tunix-rt worker` executes it.")
+@json_option
+@pass_workspace
+def resume(workspace: Workspace, run_id: str, detach: bool, as_json: bool) -> None:
+    """Continue a failed, cancelled or timed-out run from its newest checkpoint."""
+    _execute(workspace, workspace.runs.resume(run_id), detach, as_json)
+
+
+def _execute(workspace: Workspace, run: Run, detach: bool, as_json: bool) -> None:
+    if not detach:
+        say(f"run {run.id}")
+        with TrainingProgress(workspace, run) as progress:
+            run = workspace.worker().execute(run.id, progress)
+    emit(unstructure(run), as_json, table=lambda: _print_run(run))
+    if run.status not in ("completed", "pending"):
+        raise TunixError(f"run {run.id} ended as {run.status}: {run.error}")
+
+
+@command.command("list")
+@click.option("--status", help="Only runs in this state.")
+@click.option("--dataset", help="Only runs on this dataset.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--offset", default=0, show_default=True, type=click.IntRange(0))
+@json_option
+@pass_workspace
+def list_runs(
+    workspace: Workspace,
+    status: str | None,
+    dataset: str | None,
+    limit: int,
+    offset: int,
+    as_json: bool,
+) -> None:
+    """List runs, newest first."""
+    runs = workspace.runs.list(status=status, dataset_key=dataset, limit=limit, offset=offset)
+    rows = [
+        {
+            "id": run.id[:8],
+            "status": run.status,
+            "model": run.model_id,
+            "dataset": run.dataset_key,
+            "steps": (run.result or {}).get("steps", ""),
+            "created": run.created_at[:19],
+        }
+        for run in runs
+    ]
+    emit([unstructure(run) for run in runs], as_json, table=lambda: print_table(rows))
+
+
+@command.command()
+@click.argument("run_id")
+@json_option
+@pass_workspace
+def show(workspace: Workspace, run_id: str, as_json: bool) -> None:
+    """Show a run: state, configuration, outcome."""
+    run = workspace.runs.get(run_id)
+    emit(unstructure(run), as_json, table=lambda: _print_run(run))
+
+
+def _print_run(run: Run) -> None:
+    rows = [
+        ("id", run.id),
+        ("status", run.status),
+        ("model", run.model_id),
+        ("trainer", run.trainer),
+        ("dataset", run.dataset_key),
+        ("started", run.started_at or ""),
+        ("completed", run.completed_at or ""),
+        ("error", run.error or ""),
+        *((run.result or {}).get("metrics", {}).items()),
+        ("directory", run.output_dir),
+    ]
+    print_table([{"field": name, "value": str(value)} for name, value in rows if value != ""])
+
+
+@command.command()
+@click.argument("run_id")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the run ends.")
+@pass_workspace
+def logs(workspace: Workspace, run_id: str, follow: bool) -> None:
+    """Print what a run printed."""
+    path = workspace.runs.log_path(run_id)
+    position = _print_from(path, 0)
+    while follow and workspace.runs.get(run_id).status not in TERMINAL_STATUSES:
+        time.sleep(0.5)
+        position = _print_from(path, position)
+    _print_from(path, position)
+
+
+def _print_from(path: Path, position: int) -> int:
+    if not path.exists():
+        return position
+    with path.open("rb") as file:
+        file.seek(position)
+        content = file.read()
+    click.echo(content.decode("utf-8", "replace"), nl=False)
+    return position + len(content)
+
+
+@command.command()
+@click.argument("run_id")
+@click.option("--last", type=click.IntRange(1), help="Only this many steps.")
+@json_option
+@pass_workspace
+def metrics(workspace: Workspace, run_id: str, last: int | None, as_json: bool) -> None:
+    """Print the recorded steps of a run."""
+    steps = list(workspace.runs.metrics(run_id))
+    steps = steps[-last:] if last else steps
+    rows = [{k: v for k, v in step.items() if k != "timings"} for step in steps]
+    emit(steps, as_json, table=lambda: print_table(rows))
+
+
+@command.command()
+@click.argument("run_ids", nargs=-1, required=True)
+@json_option
+@pass_workspace
+def compare(workspace: Workspace, run_ids: tuple[str, ...], as_json: bool) -> None:
+    """Set runs side by side: the settings that differ, and the outcomes."""
+    runs = [workspace.runs.get(run_id) for run_id in run_ids]
+    table = workspace.runs.compare([run.id for run in runs])
+    rows = [
+        {"": name, **{run.id[:8]: value for run, value in zip(runs, values, strict=True)}}
+        for name, values in table.items()
+    ]
+    emit(table, as_json, table=lambda: print_table(rows))
+
+
+@command.command()
+@click.argument("run_id")
+@json_option
+@pass_workspace
+def cancel(workspace: Workspace, run_id: str, as_json: bool) -> None:
+    """End a run; one that is training ends with a checkpoint."""
+    run = workspace.runs.cancel(run_id)
+    emit(unstructure(run), as_json, table=lambda: say(f"run {run.id} is {run.status}"))
+
+
+@command.command()
+@click.argument("run_ids", nargs=-1, required=True)
+@click.option("--metric", default="loss", show_default=True, help="Which value to draw.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="PNG file.")
+@pass_workspace
+def plot(workspace: Workspace, run_ids: tuple[str, ...], metric: str, output: Path) -> None:
+    """Draw a metric of one or more runs into a PNG file."""
+    from tunix_core.plots import plot_metric
+
+    series = {
+        run_id[:8]: [(m["step"], m[metric]) for m in workspace.runs.metrics(run_id) if metric in m]
+        for run_id in run_ids
+    }
+    if not any(series.values()):
+        raise UsageError(f"no step of these runs has a metric {metric!r}")
+    plot_metric(series, metric, output)
+    say(f"wrote {output}")

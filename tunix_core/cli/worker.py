@@ -1,0 +1,27 @@
+"""``tunix-rt worker``: execute pending runs."""
+
+from __future__ import annotations
+
+import signal
+
+import click
+
+from tunix_core.cli._common import pass_workspace, say
+from tunix_core.cli.runs import Duration
+from tunix_core.workspace import Workspace
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="End when no run is pending.")
+@click.option("--time-limit", type=Duration(), help="End a run that takes longer, say 2h.")
+@pass_workspace
+def command(workspace: Workspace, once: bool, time_limit: float | None) -> None:
+    """Execute pending runs until stopped.
+
+    On SIGTERM or Ctrl-C the present run is checkpointed and put back in the queue.
+    """
+    worker = workspace.worker(time_limit)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop())
+    say(f"worker {worker.name} on {workspace.paths.root}")
+    worker.work(once=once)

@@ -1,0 +1,202 @@
+"""What a run's model said to the items of a dataset; written once, judged as often as you like."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from attrs import evolve, frozen
+
+from tunix_core.codec import structure, unstructure
+from tunix_core.datasets import Datasets
+from tunix_core.errors import ConflictError, IntegrityError, NotFoundError
+from tunix_core.files import write_atomically
+from tunix_core.paths import WorkspacePaths, confined
+from tunix_core.plugins import Plugins
+from tunix_core.processes import FileLock, run_child
+from tunix_core.protocols import GenerationConfig, Predictor, Trainer
+from tunix_core.records import Completion, Item, Prompt, Run
+from tunix_core.rendering import render
+from tunix_core.runs import RunConfig, Runs
+
+Progress = Callable[[int, int], None]
+
+
+@frozen
+class PredictionSet:
+    """The completions of one run's model for one dataset.
+
+    Args:
+        run_id: The run whose model answered.
+        dataset_key: The dataset that was answered.
+        sha256: Digest of the predictions file.
+        completions: In the order of the dataset.
+    """
+
+    run_id: str
+    dataset_key: str
+    sha256: str
+    completions: tuple[Completion, ...]
+
+
+class Predictions:
+    """Makes and reads predictions; the model runs in a child process."""
+
+    def __init__(
+        self, plugins: Plugins, paths: WorkspacePaths, datasets: Datasets, runs: Runs
+    ) -> None:
+        self._plugins = plugins
+        self._paths = paths
+        self._datasets = datasets
+        self._runs = runs
+
+    def create(
+        self,
+        run_id: str,
+        dataset_key: str,
+        generation: GenerationConfig | None = None,
+        on_progress: Progress | None = None,
+    ) -> PredictionSet:
+        """Let a run's model answer a dataset; finished work is kept, interrupted work continued.
+
+        Args:
+            run_id: A run that has a model.
+            dataset_key: The dataset to answer.
+            generation: How to sample; greedy by default.
+            on_progress: Called with (answered, total).
+
+        Raises:
+            NotFoundError: No such run or dataset, or the run has no model yet.
+            ConflictError: Predictions made with another generation config are there already.
+        """
+        run = self._runs.get(run_id)
+        if not (self._paths.run(run.id) / "model").is_dir():
+            raise NotFoundError(f"run {run.id} has no model", f"its status is {run.status}")
+        total = self._datasets.manifest(dataset_key).trace_count
+        folder = self.folder(run.id, dataset_key)
+        settings = unstructure(generation or GenerationConfig())
+        meta = _read_meta(folder)
+        if meta is None:
+            folder.mkdir(parents=True, exist_ok=True)
+            run_child(
+                ["predict", str(self._paths.root), run.id, dataset_key, json.dumps(settings)],
+                log=folder / "log.txt",
+                poll=lambda: _report(on_progress, folder / "predictions.jsonl", total),
+            )
+        elif meta["generation_config"] != settings:
+            raise ConflictError(
+                f"run {run.id} has answered {dataset_key} with another generation config",
+                f"remove {folder.relative_to(self._paths.root)} to answer again",
+            )
+        return self.read(run.id, dataset_key)
+
+    def write(self, run_id: str, dataset_key: str, generation: GenerationConfig) -> None:
+        """Load the run's model in this process and append what is missing; done by the runner."""
+        run = self._runs.get(run_id)
+        folder = self.folder(run.id, dataset_key)
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock"):
+            if _read_meta(folder) is not None:
+                return
+            data = folder / "predictions.jsonl"
+            done = _recover(data)
+            items = [item for item in self._datasets.items(dataset_key) if item.id not in done]
+            if items:
+                _append(data, self._predictor(run, generation), items, _template(run))
+            meta = {
+                "run_id": run.id,
+                "model_id": run.model_id,
+                "dataset_key": dataset_key,
+                "count": len(done) + len(items),
+                "sha256": hashlib.sha256(data.read_bytes()).hexdigest(),
+                "generation_config": unstructure(generation),
+                "plugins": self._plugins.versions(),
+            }
+            write_atomically(folder / "predictions_meta.json", json.dumps(meta, indent=2) + "\n")
+
+    def read(self, run_id: str, dataset_key: str) -> PredictionSet:
+        """Finished predictions, in the order of the dataset.
+
+        Raises:
+            NotFoundError: There are none, or they are not finished.
+            IntegrityError: The file was changed after it was finished.
+        """
+        run = self._runs.get(run_id)
+        folder = self.folder(run.id, dataset_key)
+        meta = _read_meta(folder)
+        if meta is None:
+            raise NotFoundError(
+                f"run {run.id} has no finished predictions for {dataset_key}",
+                f"make them with: tunix-rt eval run {run.id} --dataset {dataset_key}",
+            )
+        content = (folder / "predictions.jsonl").read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        if digest != meta["sha256"]:
+            raise IntegrityError(f"predictions of run {run.id} for {dataset_key} were changed")
+        by_id = {c.item_id: c for c in map(_parse_line, content.splitlines())}
+        ordered = (by_id[item.id] for item in self._datasets.items(dataset_key) if item.id in by_id)
+        return PredictionSet(run.id, dataset_key, digest, tuple(ordered))
+
+    def folder(self, run_id: str, dataset_key: str) -> Path:
+        """Where a run's predictions for a dataset lie."""
+        return confined(self._paths.run(run_id), "predictions", dataset_key)
+
+    def _predictor(self, run: Run, generation: GenerationConfig) -> Predictor:
+        trainer = self._plugins.find("trainer", run.trainer).create()
+        assert isinstance(trainer, Trainer)  # noqa: S101 - checked by the plugin manager
+        return trainer.load(self._paths.run(run.id) / "model", generation)
+
+
+def _template(run: Run) -> str:
+    return structure(RunConfig, run.config, "run config").template
+
+
+def _append(data: Path, predictor: Predictor, items: list[Item], template: str) -> None:
+    prompts = (Prompt(item.id, render(item.trace, template).prompt) for item in items)
+    with data.open("a", encoding="utf-8") as out:
+        for completion in predictor.complete(prompts):
+            out.write(_format_line(completion) + "\n")
+            out.flush()
+
+
+def _format_line(completion: Completion) -> str:
+    fields = unstructure(completion)
+    # The wire contract's names come first; readers of it ignore the others.
+    line = {"trace_id": fields.pop("item_id"), "prediction": fields.pop("text"), **fields}
+    return json.dumps(line, ensure_ascii=False)
+
+
+def _parse_line(line: bytes) -> Completion:
+    fields = json.loads(line)
+    blank = Completion(item_id=fields["trace_id"], text=fields["prediction"])
+    return evolve(blank, stop=fields["stop"], tokens=fields["tokens"], sample=fields["sample"])
+
+
+def _recover(data: Path) -> set[str]:
+    """Ids answered before an interruption; a torn last line is cut off."""
+    if not data.exists():
+        data.touch()
+        return set()
+    content = data.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) != len(content):
+        with data.open("r+b") as file:
+            file.truncate(len(whole))
+    return {_parse_line(line).item_id for line in whole.splitlines()}
+
+
+def _read_meta(folder: Path) -> dict[str, object] | None:
+    path = folder / "predictions_meta.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _report(on_progress: Progress | None, data: Path, total: int) -> None:
+    if on_progress is not None and data.exists():
+        on_progress(sum(1 for _ in _lines(data)), total)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        yield from file

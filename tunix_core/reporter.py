@@ -1,0 +1,84 @@
+"""The only writer of a run's metrics, and the only voice that tells a trainer to stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from tunix_core.clock import now
+from tunix_core.files import write_atomically
+from tunix_core.plugins import Plugins
+from tunix_core.protocols import StopReason
+
+
+class RunReporter:
+    """Writes ``metrics.jsonl`` and ``progress.json`` in a run's directory.
+
+    A line of metrics holds the deterministic values at the top level and everything that a
+    clock had a part in under ``timings``.
+
+    Args:
+        run_id: The run.
+        folder: Its directory.
+        plugins: Whose observers are told of every step.
+        time_budget_s: Seconds from now after which training should end, or None.
+    """
+
+    def __init__(
+        self, run_id: str, folder: Path, plugins: Plugins, time_budget_s: float | None
+    ) -> None:
+        self._run_id = run_id
+        self._folder = folder
+        self._plugins = plugins
+        self._deadline = None if time_budget_s is None else time.monotonic() + time_budget_s
+        self._terminated = False
+        self._metrics: IO[str] | None = None
+
+    def begin(self, total_steps: int, resumed_from: int) -> None:
+        path = self._folder / "metrics.jsonl"
+        _cut_back(path, resumed_from)
+        self._metrics = path.open("a", encoding="utf-8")
+        progress = {"total_steps": total_steps, "resumed_from": resumed_from}
+        write_atomically(self._folder / "progress.json", json.dumps(progress) + "\n")
+
+    def step(
+        self, step: int, values: Mapping[str, float], timings: Mapping[str, float] | None = None
+    ) -> None:
+        if self._metrics is None:
+            raise RuntimeError("the trainer reported a step before begin()")
+        line: dict[str, Any] = {"step": step, **values}
+        line["timings"] = {**(timings or {}), "timestamp": now()}
+        self._metrics.write(json.dumps(line) + "\n")
+        self._metrics.flush()
+        self._plugins.observe("tunix_run_step", run_id=self._run_id, step=step, values=values)
+
+    def log(self, message: str) -> None:
+        os.write(1, (message + "\n").encode())
+
+    def stop_reason(self) -> StopReason | None:
+        if self._terminated:
+            return "terminated"
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            return "time_budget"
+        return None
+
+    def terminate(self) -> None:
+        """Make the next :meth:`stop_reason` say ``terminated``; safe in a signal handler."""
+        self._terminated = True
+
+
+def _cut_back(path: Path, step: int) -> None:
+    """Keep the metrics up to ``step``: later ones belong to work that is done again."""
+    if not path.exists():
+        return
+    kept = []
+    with path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n") or json.loads(line)["step"] > step:
+                break
+            kept.append(line)
+    write_atomically(path, b"".join(kept).decode())

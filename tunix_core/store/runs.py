@@ -1,0 +1,154 @@
+"""Runs: a state machine whose every change is one guarded UPDATE."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlite_utils import Database
+
+from tunix_core.records import Run, RunStatus
+from tunix_core.store.connection import write_transaction
+
+_COLUMNS = (
+    "id, status, trainer, dataset_key, model_id, mode, config, output_dir, plugins, created_at, "
+    "started_at, completed_at, exit_code, error, token, result"
+)
+
+
+def insert(database: Database, run: Run) -> None:
+    """Store a new run; its place in the order of insertion is the next one."""
+    with write_transaction(database) as connection:
+        connection.execute(
+            f"INSERT INTO runs (sequence, {_COLUMNS}) VALUES "  # noqa: S608 - constant columns
+            f"((SELECT coalesce(max(sequence), 0) + 1 FROM runs), {', '.join('?' * 16)})",
+            (
+                run.id,
+                run.status,
+                run.trainer,
+                run.dataset_key,
+                run.model_id,
+                run.mode,
+                json.dumps(run.config),
+                run.output_dir,
+                json.dumps(run.plugins),
+                run.created_at,
+                run.started_at,
+                run.completed_at,
+                run.exit_code,
+                run.error,
+                run.token,
+                None if run.result is None else json.dumps(run.result),
+            ),
+        )
+
+
+def find(database: Database, prefix: str) -> list[Run]:
+    """Runs whose id starts with ``prefix``; at most two, enough to see that it is ambiguous."""
+    rows = database.conn.execute(
+        f"SELECT {_COLUMNS} FROM runs WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2",  # noqa: S608
+        (prefix,),
+    )
+    return [_run(row) for row in rows]
+
+
+def select(database: Database, filters: Mapping[str, str], limit: int, offset: int) -> list[Run]:
+    """Runs that equal every filter, newest first. Keys of ``filters`` are column names."""
+    where = " AND ".join(f"{column} = ?" for column in filters) or "1"
+    rows = database.conn.execute(
+        f"SELECT {_COLUMNS} FROM runs WHERE {where} "  # noqa: S608 - names checked by the service
+        "ORDER BY sequence DESC LIMIT ? OFFSET ?",
+        (*filters.values(), limit, offset),
+    )
+    return [_run(row) for row in rows]
+
+
+def claim(
+    database: Database, run_id: str | None, worker: str, lease_expires: float, started_at: str
+) -> Run | None:
+    """Take a pending run, the oldest unless ``run_id`` names one; its token grows by one."""
+    with write_transaction(database) as connection:
+        row = connection.execute(
+            "SELECT id FROM runs WHERE status = 'pending' AND (?1 IS NULL OR id = ?1) "
+            "ORDER BY sequence LIMIT 1",
+            (run_id,),
+        ).fetchone()
+        if row is None:
+            return None
+        connection.execute(
+            "UPDATE runs SET status = 'running', token = token + 1, worker = ?, "
+            "lease_expires = ?, started_at = ?, completed_at = NULL, exit_code = NULL, "
+            "error = NULL WHERE id = ?",
+            (worker, lease_expires, started_at, row[0]),
+        )
+    return find(database, row[0])[0]
+
+
+def heartbeat(
+    database: Database, run_id: str, token: int, lease_expires: float
+) -> RunStatus | None:
+    """Prolong the lease; the present status, or None when ``token`` was superseded."""
+    with write_transaction(database) as connection:
+        connection.execute(
+            "UPDATE runs SET lease_expires = ? WHERE id = ? AND token = ?",
+            (lease_expires, run_id, token),
+        )
+        row = connection.execute(
+            "SELECT status FROM runs WHERE id = ? AND token = ?", (run_id, token)
+        ).fetchone()
+    return None if row is None else row[0]
+
+
+def finish(
+    database: Database,
+    run_id: str,
+    token: int,
+    status: RunStatus,
+    changes: Mapping[str, Any],
+) -> bool:
+    """Leave the running state; False when ``token`` was superseded. Keys are column names."""
+    assignments = ", ".join(f"{column} = ?" for column in changes)
+    with write_transaction(database) as connection:
+        cursor = connection.execute(
+            f"UPDATE runs SET status = ?, lease_expires = NULL, {assignments} "  # noqa: S608
+            "WHERE id = ? AND token = ? AND status IN ('running', 'cancel_requested')",
+            (status, *changes.values(), run_id, token),
+        )
+    return cursor.rowcount == 1
+
+
+def transition(
+    database: Database,
+    run_id: str,
+    sources: Sequence[RunStatus],
+    target: RunStatus,
+    completed_at: str | None,
+    error: str | None,
+) -> bool:
+    """Move a run that is in one of ``sources`` to ``target``; False when it is in none."""
+    with write_transaction(database) as connection:
+        cursor = connection.execute(
+            "UPDATE runs SET status = ?, completed_at = ?, error = ? WHERE id = ? "  # noqa: S608
+            f"AND status IN ({', '.join('?' * len(sources))})",
+            (target, completed_at, error, run_id, *sources),
+        )
+    return cursor.rowcount == 1
+
+
+def abandoned(database: Database, now: float) -> list[tuple[str, int, RunStatus]]:
+    """(id, token, status) of the runs whose lease has run out."""
+    rows = database.conn.execute(
+        "SELECT id, token, status FROM runs WHERE status IN ('running', 'cancel_requested') "
+        "AND lease_expires < ?",
+        (now,),
+    )
+    return [tuple(row) for row in rows]
+
+
+def _run(row: sqlite3.Row | tuple[Any, ...]) -> Run:
+    fields = dict(zip(_COLUMNS.split(", "), row, strict=True))
+    for key in ("config", "plugins", "result"):
+        fields[key] = None if fields[key] is None else json.loads(fields[key])
+    return Run(**fields)

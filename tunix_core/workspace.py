@@ -1,0 +1,119 @@
+"""The composition root that the command line, the HTTP surface and notebooks hold."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from tunix_core.errors import UsageError
+from tunix_core.paths import WorkspacePaths
+from tunix_core.plugins import Plugins
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+    from tunix_core.datasets import Datasets
+    from tunix_core.evaluations import Evaluations
+    from tunix_core.models import Models
+    from tunix_core.predictions import Predictions
+    from tunix_core.regressions import Regressions
+    from tunix_core.runs import Runs
+    from tunix_core.traces import Traces
+    from tunix_core.worker import Worker
+
+
+class Workspace:
+    """One directory with a database, datasets, runs and models, and the services over it.
+
+    Args:
+        directory: Created as needed; ``TUNIX_WORKSPACE`` or ``./workspace`` by default.
+        plugins: The plugin manager to use; by default the installed plugins.
+
+    Raises:
+        UsageError: The directory is a file or cannot be made.
+    """
+
+    def __init__(self, directory: Path | str | None = None, plugins: Plugins | None = None) -> None:
+        chosen = directory or os.environ.get("TUNIX_WORKSPACE") or "workspace"
+        try:
+            self.paths = WorkspacePaths.create(Path(chosen))
+        except OSError as error:
+            raise UsageError(f"cannot use {chosen} as a workspace: {error.strerror}") from error
+        self.plugins = plugins or Plugins.discover()
+
+    @cached_property
+    def database(self) -> Database:
+        from tunix_core.store import open_database
+
+        return open_database(self.paths.database)
+
+    @cached_property
+    def traces(self) -> Traces:
+        from tunix_core.traces import Traces
+
+        return Traces(self.database, self.plugins, self.paths)
+
+    @cached_property
+    def datasets(self) -> Datasets:
+        from tunix_core.datasets import Datasets
+
+        return Datasets(self.database, self.plugins, self.paths, self.traces)
+
+    @cached_property
+    def runs(self) -> Runs:
+        from tunix_core.runs import Runs
+
+        return Runs(self.database, self.plugins, self.paths, self.datasets)
+
+    @cached_property
+    def predictions(self) -> Predictions:
+        from tunix_core.predictions import Predictions
+
+        return Predictions(self.plugins, self.paths, self.datasets, self.runs)
+
+    @cached_property
+    def evaluations(self) -> Evaluations:
+        from tunix_core.evaluations import Evaluations
+
+        return Evaluations(
+            self.database, self.plugins, self.paths, self.datasets, self.runs, self.predictions
+        )
+
+    @cached_property
+    def regressions(self) -> Regressions:
+        from tunix_core.regressions import Regressions
+
+        return Regressions(self.database, self.plugins, self.paths, self.evaluations)
+
+    @cached_property
+    def models(self) -> Models:
+        from tunix_core.models import Models
+
+        return Models(
+            self.database, self.plugins, self.paths, self.datasets, self.runs, self.evaluations
+        )
+
+    def worker(self, time_limit_s: float | None = None) -> Worker:
+        """A worker for this workspace's runs."""
+        from tunix_core.worker import Worker
+
+        return Worker(self.runs, self.plugins, self.paths, time_limit_s)
+
+    def close(self) -> None:
+        """Close the database."""
+        if "database" in self.__dict__:
+            self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
