@@ -124,6 +124,18 @@ def tunix_commands() -> Iterable[CommandContribution]:  # type: ignore[empty-bod
 
 
 @hookspec
+def tunix_hookspecs() -> Iterable[object]:  # type: ignore[empty-body]
+    """Extension points of a plugin's own: modules or classes with hook specifications.
+
+    Example::
+
+        @hookimpl
+        def tunix_hookspecs():
+            return [acme.hookspecs]
+    """
+
+
+@hookspec
 def tunix_run_started(run: Run) -> None:
     """A worker claimed a run and its runner is about to train.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tunix_core.cli._common import progress
+from tunix_core.cli._output import progress
 from tunix_core.records import Run
 from tunix_core.workspace import Workspace
 

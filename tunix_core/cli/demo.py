@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from tunix_core.cli._common import emit, json_option, pass_workspace, print_table, progress, say
+from tunix_core.cli._common import pass_workspace
+from tunix_core.cli._output import emit, json_option, print_table, progress, say
 from tunix_core.cli._training import TrainingProgress
 from tunix_core.demo import DemoConfig, DemoResult, run_demo
 from tunix_core.records import Run

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from tunix_core.cli._common import emit, json_option, pass_workspace, print_table, say
+from tunix_core.cli._common import pass_workspace, settings_option
+from tunix_core.cli._output import emit, json_option, print_table, say
 from tunix_core.cli._training import TrainingProgress
 from tunix_core.codec import unstructure
 from tunix_core.errors import TunixError, UsageError
@@ -32,20 +33,6 @@ class Duration(click.ParamType[float]):
             self.fail(f"{value!r} is no duration: write 8h30m, 45m or 90s", param, ctx)
         hours, minutes, seconds = (int(part or 0) for part in match.groups())
         return float(3600 * hours + 60 * minutes + seconds)
-
-
-def settings_option(function: Any) -> Any:
-    """``--set key=value``: settings of a plugin; values are read as JSON when they are JSON."""
-    from tunix_core.cli._common import parse_settings
-
-    return click.option(
-        "--set",
-        "settings",
-        multiple=True,
-        metavar="KEY=VALUE",
-        callback=lambda _ctx, _param, pairs: parse_settings(pairs),
-        help="A setting of the trainer; may be given many times.",
-    )(function)
 
 
 @click.group()

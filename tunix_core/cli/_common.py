@@ -1,0 +1,58 @@
+"""What the commands share beyond printing: the workspace and settings."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import click
+
+from tunix_core.errors import UsageError
+from tunix_core.workspace import Workspace
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def pass_workspace(function: Callable[Concatenate[Workspace, P], R]) -> Callable[P, R]:
+    """Open the workspace that the root options name and close it afterwards."""
+
+    @click.pass_context
+    def wrapper(ctx: click.Context, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        shared = ctx.ensure_object(dict)
+        with Workspace(shared.get("workspace"), shared.get("plugins")) as workspace:
+            return function(workspace, *args, **kwargs)
+
+    return functools.update_wrapper(wrapper, function)
+
+
+def settings_option(function: Callable[P, R]) -> Callable[P, R]:
+    """``--set key=value``: settings of a plugin; values are read as JSON where they are JSON."""
+    return click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        callback=lambda _ctx, _param, pairs: parse_pairs(pairs),
+        help="A setting of the plugin; may be given many times.",
+    )(function)
+
+
+def parse_pairs(pairs: Sequence[str]) -> dict[str, Any]:
+    """``["steps=3", "name=x"]`` to ``{"steps": 3, "name": "x"}``.
+
+    Raises:
+        UsageError: A pair has no ``=``.
+    """
+    parsed: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{pair!r} is not KEY=VALUE")
+        try:
+            parsed[key] = json.loads(value)
+        except ValueError:
+            parsed[key] = value
+    return parsed

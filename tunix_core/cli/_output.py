@@ -1,0 +1,114 @@
+"""What commands print: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar
+
+import click
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def json_option(function: Callable[P, R]) -> Callable[P, R]:
+    """``--json``: the result as one JSON document on standard output, for programs."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(
+        function
+    )
+
+
+def say(message: str) -> None:
+    """Tell people something; standard output is kept for results."""
+    click.echo(message, err=True)
+
+
+def emit(data: Any, as_json: bool, table: Callable[[], None]) -> None:
+    """Print a result: JSON for programs, or whatever ``table`` prints for people."""
+    if as_json:
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+    else:
+        table()
+
+
+def print_table(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print rows in columns; the first row's keys are the headings."""
+    held = [{key: _cell(value) for key, value in row.items()} for row in rows]
+    if not held:
+        say("nothing to show")
+        return
+    columns = list(dict.fromkeys(key for row in held for key in row))
+    widths = {c: max(len(c), *(len(row.get(c, "")) for row in held)) for c in columns}
+    click.echo("  ".join(c.ljust(widths[c]) for c in columns).rstrip())
+    click.echo("  ".join("-" * widths[c] for c in columns))
+    for row in held:
+        click.echo("  ".join(row.get(c, "").ljust(widths[c]) for c in columns).rstrip())
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return " ".join(str(value).split())
+
+
+class Progress:
+    """A bar with the time left on a terminal; elsewhere one line when it ends.
+
+    Args:
+        total: Number of units, or 0 when it is not known.
+        label: What is going on.
+    """
+
+    def __init__(self, total: int, label: str) -> None:
+        self._total = total
+        self._label = label
+        self._done = 0
+        self._detail = ""
+        self._started = time.monotonic()
+        self._bar: Any = None
+        if total > 0 and sys.stderr.isatty():
+            self._bar = click.progressbar(
+                length=total,
+                label=label,
+                file=sys.stderr,
+                show_eta=True,
+                show_pos=True,
+                item_show_func=lambda _: self._detail or None,
+            )
+
+    def advance(self, units: int, detail: str = "") -> None:
+        """Move on by ``units``; ``detail`` is shown behind the bar."""
+        self._done += units
+        self._detail = detail or self._detail
+        if self._bar is not None and units > 0:
+            self._bar.update(units, self._detail)
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(kind, error, trace)
+        elif self._done:
+            of = f" of {self._total}" if self._total else ""
+            detail = f", {self._detail}" if self._detail else ""
+            seconds = time.monotonic() - self._started
+            say(f"{self._label}: {self._done}{of}{detail} ({seconds:.1f} s)")
+
+
+def progress(total: int, label: str) -> Progress:
+    """A :class:`Progress` for ``total`` units."""
+    return Progress(total, label)

@@ -1,0 +1,255 @@
+"""JSON in and out, strict: no coercion, no unknown keys, every error at once with its path."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from tunix_core._strict import CONVERTER, Problems, child_path
+from tunix_core.errors import InvalidRecordError
+from tunix_core.records import Step, Trace
+
+MAX_DEPTH = 100
+
+T = TypeVar("T")
+
+
+def structure(cls: type[T], data: Any, what: str = "record") -> T:
+    """Make an instance of ``cls`` from plain data.
+
+    An integer is accepted for a float field; nothing else is converted. An instance of ``cls``
+    is returned as it is.
+
+    Args:
+        cls: An attrs class, or any type that cattrs can dispatch on.
+        data: Plain data, as :func:`loads` returns it.
+        what: What is being read, for the error message.
+
+    Raises:
+        InvalidRecordError: With every problem found, each as ``"$.path: reason"``.
+    """
+    try:
+        return CONVERTER.structure(data, cls)
+    except Problems as problems:
+        raise InvalidRecordError(problems.lines(), what) from None
+
+
+def unstructure(record: Any) -> Any:
+    """The record as plain data: dictionaries, lists, text, numbers, booleans and None."""
+    return CONVERTER.unstructure(record)
+
+
+_encode = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+).encode
+
+
+def canonical_json(value: Any) -> str:
+    """The one text of a JSON value: keys sorted, no spaces, characters unescaped.
+
+    Raises:
+        InvalidRecordError: ``value`` holds NaN, an infinity, a lone surrogate, a key that is
+            not text, or something that JSON does not have.
+    """
+    check_json(value)
+    return _encode(unstructure(value))
+
+
+def check_json(value: Any, path: str = "$", what: str = "value") -> None:
+    """Refuse what JSON cannot say exactly; tuples count as lists, mappings as objects.
+
+    Raises:
+        InvalidRecordError: With every problem found, each as ``"$.path: reason"``.
+    """
+    problems: list[str] = []
+    _check_json(value, path, 0, problems)
+    if problems:
+        raise InvalidRecordError(problems, what)
+
+
+def _check_json(value: Any, path: str, depth: int, problems: list[str]) -> None:
+    if depth >= MAX_DEPTH and isinstance(value, (Mapping, list, tuple)):
+        problems.append(f"$: nested deeper than {MAX_DEPTH} levels")
+    elif isinstance(value, Mapping):
+        for key, child in value.items():
+            if isinstance(key, str):
+                _check_text(key, path, problems)
+                _check_json(child, path + child_path(key), depth + 1, problems)
+            else:
+                problems.append(f"{path}: key {key!r} is not text")
+    elif isinstance(value, (list, tuple)):
+        for index, child in enumerate(value):
+            _check_json(child, f"{path}[{index}]", depth + 1, problems)
+    elif isinstance(value, str):
+        _check_text(value, path, problems)
+    elif isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):
+            problems.append(f"{path}: {value} is not a JSON number")
+    elif value is not None and not isinstance(value, (bool, int)):
+        problems.append(f"{path}: {type(value).__name__} is not a JSON type")
+
+
+def _check_text(text: str, path: str, problems: list[str]) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        problems.append(f"{path}: lone surrogate at character {error.start}")
+
+
+def _refuse_constant(name: str) -> Any:
+    raise InvalidRecordError([f"$: {name} is not JSON"], "JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise InvalidRecordError([f"$: number {text[:40]} is too large"], "JSON")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in members if keys.count(key) > 1)
+        raise InvalidRecordError([f"$: key {twice!r} occurs twice in one object"], "JSON")
+    return members
+
+
+_decode = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique
+).decode
+
+
+def loads(text: str | bytes) -> Any:
+    """Read one JSON value, refusing what the standard does not allow or readers disagree on.
+
+    Args:
+        text: JSON; bytes must be UTF-8.
+
+    Raises:
+        InvalidRecordError: Not UTF-8, not JSON, NaN or an infinity, a key twice in one object,
+            a lone surrogate, or nested deeper than ``MAX_DEPTH``; with the position.
+    """
+    if isinstance(text, bytes):
+        try:
+            text = text.decode()
+        except UnicodeDecodeError as error:
+            raise InvalidRecordError([f"$: not UTF-8 at byte {error.start}"], "JSON") from None
+    try:
+        value = _decode(text)
+    except json.JSONDecodeError as error:
+        where = f"character {error.pos + 1}"
+        raise InvalidRecordError([f"$: not JSON: {error.msg} at {where}"], "JSON") from None
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError:
+        raise InvalidRecordError(["$: an integer has thousands of digits"], "JSON") from None
+    _check_loaded(value, text)
+    return value
+
+
+def _check_loaded(value: Any, text: str) -> None:
+    # Both checks walk the whole value, so they run only when the text gives a reason to.
+    if text.count("[") + text.count("{") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
+        raise _too_deep()
+    if not text.isascii() or "\\ud" in text or "\\uD" in text:
+        _refuse_surrogates(value, text)
+
+
+def _refuse_surrogates(value: Any, text: str) -> None:
+    """Refuse lone surrogates, written as such or as escapes."""
+    try:
+        text.encode()
+        if "\\u" in text:
+            _encode(value).encode()
+    except UnicodeEncodeError:
+        check_json(value, what="JSON")
+
+
+def _deeper_than(value: Any, limit: int) -> bool:
+    level = [value]
+    for _ in range(limit):
+        children: list[Any] = []
+        for node in level:
+            if type(node) is dict:
+                children.extend(node.values())
+            elif type(node) is list:
+                children.extend(node)
+        level = [node for node in children if type(node) in (dict, list)]
+        if not level:
+            return False
+    return True
+
+
+def _too_deep() -> InvalidRecordError:
+    return InvalidRecordError([f"$: nested deeper than {MAX_DEPTH} levels"], "JSON")
+
+
+_TRACE_KEYS = frozenset({"prompt", "final_answer", "steps", "meta", "trace_version"})
+_STEP_KEYS = frozenset({"i", "type", "content"})
+
+
+def trace_from_data(data: Any) -> Trace:
+    """A trace from plain data; the same as ``structure(Trace, data, "trace")``, only faster.
+
+    Raises:
+        InvalidRecordError: With every problem found, each as ``"$.path: reason"``.
+    """
+    try:
+        if type(data) is dict and data.keys() <= _TRACE_KEYS and type(data["steps"]) is list:
+            meta = data.get("meta")
+            steps = []
+            for step in data["steps"]:
+                if type(step) is not dict or step.keys() != _STEP_KEYS:
+                    break
+                steps.append(Step(step["i"], step["type"], step["content"]))
+            else:
+                if meta is None or type(meta) is dict:
+                    version = data.get("trace_version", "1.0")
+                    return Trace(data["prompt"], data["final_answer"], steps, meta, version)  # type: ignore[arg-type]
+    except (KeyError, ValueError, TypeError):
+        pass  # the slow way finds every problem, not only the first
+    return structure(Trace, data, "trace")
+
+
+def trace_from_json(text: str | bytes) -> Trace:
+    """Read one trace.
+
+    Raises:
+        InvalidRecordError: Not strict JSON, or not a trace; with every problem and its path.
+    """
+    return trace_from_data(loads(text))
+
+
+def trace_to_data(trace: Trace) -> dict[str, Any]:
+    """A trace as plain data; ``meta`` is always present."""
+    return {
+        "trace_version": trace.trace_version,
+        "prompt": trace.prompt,
+        "final_answer": trace.final_answer,
+        "steps": [{"i": s.i, "type": s.type, "content": s.content} for s in trace.steps],
+        "meta": None if trace.meta is None else unstructure(trace.meta),
+    }
+
+
+def trace_to_json(trace: Trace) -> str:
+    """The canonical JSON of a trace, on one line.
+
+    Raises:
+        InvalidRecordError: Its meta or its texts hold what JSON does not have.
+    """
+    data = trace_to_data(trace)
+    check_json(data, what="trace")
+    return _encode(data)
+
+
+def content_key(trace: Trace) -> str:
+    """SHA-256 of the canonical JSON of a trace, in hex.
+
+    Raises:
+        InvalidRecordError: Its meta or its texts hold what JSON does not have.
+    """
+    return hashlib.sha256(trace_to_json(trace).encode()).hexdigest()

@@ -1,0 +1,392 @@
+"""Loading plugins so that a broken one costs a line, and looking up what the others offer."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+import pluggy
+from attrs import evolve, frozen
+
+from tunix_core import hookspecs
+from tunix_core.contributions import (
+    KINDS,
+    CommandContribution,
+    Contribution,
+    RegistryContribution,
+    TrainerContribution,
+)
+from tunix_core.errors import UsageError
+from tunix_core.plugins._discovery import Found, Selection, find, normalise
+
+Status = Literal["active", "blocked", "failed_import", "invalid", "incompatible", "duplicate"]
+
+# The hook that returns each kind of contribution.
+_CONTRIBUTORS = {
+    "source": "tunix_sources",
+    "generator": "tunix_generators",
+    "trainer": "tunix_trainers",
+    "evaluator": "tunix_evaluators",
+    "comparator": "tunix_comparators",
+    "registry": "tunix_registries",
+    "command": "tunix_commands",
+}
+
+
+@frozen
+class PluginRecord:
+    """What became of a plugin.
+
+    Args:
+        name: Name of its entry point.
+        distribution: Normalised name of the distribution.
+        version: Version of the distribution.
+        module: The module it names.
+        status: What became of it.
+        error: Why it is not active, in one line.
+        hooks: Names of the hooks it implements.
+        contributions: Full names of what it offers, as ``kind distribution/name``.
+        load_ms: Milliseconds that its import took.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    module: str
+    status: Status
+    error: str | None = None
+    hooks: tuple[str, ...] = ()
+    contributions: tuple[str, ...] = ()
+    load_ms: float = 0.0
+
+
+@frozen
+class Provided:
+    """A contribution with its provider.
+
+    Args:
+        full_name: ``distribution/name``.
+        distribution: Who provides it.
+        distribution_version: In which version.
+        contribution: The descriptor.
+    """
+
+    full_name: str
+    distribution: str
+    distribution_version: str
+    contribution: Contribution
+
+    def config(self, settings: Any = None) -> Any:
+        """An instance of the config class, or None when there is no class.
+
+        Args:
+            settings: A mapping of settings, an instance already, or None for the defaults.
+
+        Raises:
+            UsageError: Every setting that was refused, as ``plugin X: key: message``.
+        """
+        cls = self.config_class()
+        if cls is None:
+            if settings:
+                raise UsageError(f"{self.full_name} has no settings")
+            return None
+        if isinstance(settings, cls):
+            return settings
+        from tunix_core.codec import structure
+        from tunix_core.errors import InvalidRecordError
+
+        try:
+            return structure(cls, dict(settings or {}))
+        except InvalidRecordError as error:
+            problems = "; ".join(p.removeprefix("$.").removeprefix("$: ") for p in error.problems)
+            known = ", ".join(attribute.name for attribute in cls.__attrs_attrs__)
+            raise UsageError(f"plugin {self.full_name}: {problems}", f"known: {known}") from None
+
+    def config_class(self) -> Any:
+        """The config class, or None."""
+        return _resolve(self.contribution.config, self.full_name)
+
+    def factory(self) -> Callable[..., Any]:
+        """The factory itself."""
+        factory: Callable[..., Any] = _resolve(self.contribution.factory, self.full_name)
+        return factory
+
+    def create(self, settings: Any = None) -> Any:
+        """The object behind the contribution.
+
+        Args:
+            settings: As for :meth:`config`; for a registry, the directory it may use. A
+                trainer takes none: its config comes with each job.
+        """
+        factory = self.factory()
+        if isinstance(self.contribution, RegistryContribution):
+            return factory(settings)
+        if isinstance(self.contribution, TrainerContribution) or self.contribution.config is None:
+            if settings:
+                self.config(settings)
+            return factory()
+        return factory(self.config(settings))
+
+
+class Plugins:
+    """The plugins of one application; make one with :meth:`discover` or :meth:`of`."""
+
+    def __init__(self) -> None:
+        self.records: tuple[PluginRecord, ...] = ()
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self._provided: dict[str, dict[str, Provided]] = {kind: {} for kind in KINDS}
+        self._providers: dict[str, tuple[str, str]] = {}
+
+    @classmethod
+    def discover(cls, selection: Selection | None = None) -> Plugins:
+        """Load the installed plugins.
+
+        A plugin that cannot be used is recorded and costs one line on standard error.
+
+        Args:
+            selection: Which to load; by default what ``TUNIX_PLUGINS`` says.
+
+        Raises:
+            UsageError: The selection names a plugin that is not installed.
+        """
+        chosen = Selection.from_environment() if selection is None else selection
+        plugins = cls()
+        found = find()
+        chosen.check(found)
+        # The core's own come first, so that nothing can take their names.
+        for plugin in sorted(found, key=lambda p: not p.builtin):
+            plugins._add(plugin, chosen)
+        plugins.records = tuple(sorted(plugins.records, key=lambda r: (r.distribution, r.name)))
+        for record in plugins.records:
+            if record.status not in ("active", "blocked"):
+                print(_warning(record), file=sys.stderr)  # noqa: T201
+        return plugins
+
+    @classmethod
+    def of(cls, *modules: object) -> Plugins:
+        """Only the core's own plugin and ``modules``, without discovery; for tests.
+
+        Raises:
+            UsageError: One of them is not valid.
+        """
+        plugins = cls()
+        builtin = import_module("tunix_core.builtin")
+        for module in (builtin, *modules):
+            name = getattr(module, "__name__", type(module).__name__)
+            distribution = normalise(name.split(".")[0])
+            record = PluginRecord(name, distribution, "0", name, "active")
+            record = plugins._register(module, record)
+            plugins.records = (*plugins.records, record)
+            if record.status != "active":
+                raise UsageError(f"plugin {name}: {record.error}")
+        return plugins
+
+    def contributions(self, kind: str) -> list[Provided]:
+        """Everything of a kind, sorted by full name."""
+        return [self._provided[kind][name] for name in sorted(self._provided[kind])]
+
+    def find(self, kind: str, name: str) -> Provided:
+        """A contribution by its full name, or by its bare name.
+
+        A bare name means the first-party one, else its only provider.
+
+        Raises:
+            UsageError: There is none, or several; with the candidates, and with the plugins
+                that might have provided it but are broken.
+        """
+        provided = self._provided[kind]
+        if name in provided:
+            return provided[name]
+        candidates = [full for full in sorted(provided) if full.split("/", 1)[1] == name]
+        ours = [full for full in candidates if full.split("/", 1)[0] in _first_party()]
+        chosen = ours or candidates
+        if len(chosen) == 1:
+            return provided[chosen[0]]
+        if chosen:
+            raise UsageError(
+                f"{kind} {name!r} is offered by several plugins", f"say which: {', '.join(chosen)}"
+            )
+        raise UsageError(f"no {kind} is called {name!r}", self._hint(kind, name))
+
+    def observe(self, hook_name: str, **arguments: Any) -> None:
+        """Tell the observers; one that fails is reported on standard error and passed over."""
+        for implementation in getattr(self._manager.hook, hook_name).get_hookimpls():
+            try:
+                implementation.function(*(arguments[name] for name in implementation.argnames))
+            except Exception as error:
+                distribution, version = self._providers[implementation.plugin_name]
+                print(  # noqa: T201
+                    f"warning: {distribution} {version}: {hook_name}: "
+                    f"{type(error).__name__}: {error}",
+                    file=sys.stderr,
+                )
+
+    def versions(self) -> dict[str, str]:
+        """Versions of the active plugins' distributions, by name."""
+        return {r.distribution: r.version for r in self.records if r.status == "active"}
+
+    def _add(self, plugin: Found, selection: Selection) -> None:
+        record = PluginRecord(
+            plugin.name, plugin.distribution, plugin.version, plugin.module, "active"
+        )
+        conflict = _core_conflict(plugin)
+        if not selection.admits(plugin):
+            record = evolve(record, status="blocked")
+        elif conflict is not None:
+            record = evolve(record, status="incompatible", error=conflict)
+        else:
+            started = time.perf_counter()
+            try:
+                module = plugin.entry_point.load()
+            except Exception as error:
+                reason = f"{type(error).__name__}: {error}".splitlines()[0]
+                record = evolve(record, status="failed_import", error=reason)
+            else:
+                spent = round((time.perf_counter() - started) * 1000, 1)
+                record = self._register(module, evolve(record, load_ms=spent))
+        self.records = (*self.records, record)
+
+    def _register(self, module: Any, record: PluginRecord) -> PluginRecord:
+        key = f"{record.distribution}:{record.name}"
+        try:
+            self._manager.register(module, name=key)
+        except ValueError as error:
+            return evolve(record, status="duplicate", error=str(error).splitlines()[0])
+        except pluggy.PluginValidationError as error:
+            return evolve(record, status="invalid", error=" ".join(str(error).split()))
+        self._providers[key] = (record.distribution, record.version)
+        self._add_hooks(key)
+        status, error_text, offered = self._examine(key, record)
+        if error_text is not None:
+            self._manager.unregister(name=key)
+            return evolve(record, status=status, error=error_text)
+        for provided in offered:
+            self._provided[provided.contribution.kind][provided.full_name] = provided
+        return evolve(
+            record,
+            hooks=tuple(sorted(c.name for c in self._manager.get_hookcallers(module) or ())),
+            contributions=tuple(f"{p.contribution.kind} {p.full_name}" for p in offered),
+        )
+
+    def _add_hooks(self, key: str) -> None:
+        """Let a plugin bring extension points of its own."""
+        for implementation in self._manager.hook.tunix_hookspecs.get_hookimpls():
+            if implementation.plugin_name == key:
+                for specs in implementation.function():
+                    self._manager.add_hookspecs(specs)
+
+    def _examine(self, key: str, record: PluginRecord) -> tuple[Status, str | None, list[Provided]]:
+        unknown = self._unknown_hook(key)
+        if unknown is not None:
+            return "invalid", unknown, []
+        offered: list[Provided] = []
+        taken = {kind: set(names) for kind, names in self._provided.items()}
+        for kind, hook_name in _CONTRIBUTORS.items():
+            for implementation in getattr(self._manager.hook, hook_name).get_hookimpls():
+                if implementation.plugin_name != key:
+                    continue
+                try:
+                    returned = list(implementation.function())
+                except Exception as error:
+                    reason = f"{hook_name} failed: {type(error).__name__}: {error}"
+                    return "invalid", reason, []
+                for contribution in returned:
+                    if not isinstance(contribution, KINDS[kind]):
+                        kind_name = type(contribution).__name__
+                        return "invalid", f"{hook_name} returned a {kind_name}", []
+                    full = f"{record.distribution}/{contribution.name}"
+                    clash = self._clash(contribution, full, taken[kind])
+                    if clash is not None:
+                        return "duplicate", clash, []
+                    taken[kind].add(full)
+                    offered.append(
+                        Provided(full, record.distribution, record.version, contribution)
+                    )
+        return "active", None, offered
+
+    def _clash(self, contribution: Contribution, full: str, taken: set[str]) -> str | None:
+        if full in taken:
+            return f"{contribution.kind} {full} is offered twice"
+        if isinstance(contribution, CommandContribution):
+            for other in sorted(taken):
+                if other.split("/", 1)[1] == contribution.name:
+                    return f"command {contribution.name!r} is provided by {other} already"
+        return None
+
+    def _unknown_hook(self, key: str) -> str | None:
+        known = {name for name in dir(self._manager.hook) if not name.startswith("_")}
+        pending = []
+        for name in sorted(known):
+            caller = getattr(self._manager.hook, name)
+            if not caller.has_spec():
+                mine = [i for i in caller.get_hookimpls() if i.plugin_name == key]
+                pending += [name for i in mine if not i.optionalhook]
+        if not pending:
+            return None
+        specified = [name for name in known if getattr(self._manager.hook, name).has_spec()]
+        close = get_close_matches(pending[0], specified, n=1)
+        return f"unknown hook {pending[0]!r}" + (f", did you mean {close[0]!r}?" if close else "")
+
+    def _hint(self, kind: str, name: str) -> str:
+        bare = sorted({full.split("/", 1)[1] for full in self._provided[kind]})
+        distribution = normalise(name.split("/", 1)[0])
+        for record in self.records:
+            if record.distribution == distribution and record.status != "active":
+                return f"plugin {distribution} is {record.status}: {record.error or 'by choice'}"
+        close = get_close_matches(name, bare, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(bare) or 'none'}"
+        broken = [r for r in self.records if r.error is not None]
+        if broken:
+            hint += "; not usable: " + ", ".join(f"{r.distribution}: {r.error}" for r in broken)
+        return hint
+
+
+def _resolve(reference: Any, full_name: str) -> Any:
+    """The object behind ``"module:attribute"``."""
+    if not isinstance(reference, str):
+        return reference
+    module_name, _, attribute = reference.partition(":")
+    try:
+        return getattr(import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(
+            f"{full_name} cannot be used: {reference}: {error}",
+            f"its plugin's installation is incomplete; see: tunix-rt plugins check {full_name}",
+        ) from error
+
+
+def _core_conflict(plugin: Found) -> str | None:
+    """Why a distribution's own requirements exclude this version of the core, or None."""
+    needs = [text for text in plugin.requires if normalise(text[:10]).startswith("tunix-core")]
+    if not needs:
+        return None
+    from importlib.metadata import version
+
+    from packaging.requirements import Requirement
+
+    ours = version("tunix-core")
+    for requirement in map(Requirement, needs):
+        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if applies and not requirement.specifier.contains(ours, prereleases=True):
+            return f"it needs {requirement.name}{requirement.specifier}, this is {ours}"
+    return None
+
+
+def _warning(record: PluginRecord) -> str:
+    return (
+        f"warning: plugin {record.distribution} {record.version} is not used "
+        f"({record.status}): {record.error}; start with --no-plugins={record.distribution} "
+        f"or remove it: pip uninstall {record.distribution}"
+    )
+
+
+def _first_party() -> frozenset[str]:
+    path = Path(__file__).parent.parent / "first_party.json"
+    return frozenset(json.loads(path.read_text(encoding="utf-8")))
