@@ -41,6 +41,7 @@ def unstructure(record: Any) -> Any:
     return CONVERTER.unstructure(record)
 
 
+_quote = json.encoder.encode_basestring
 _encode = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
 ).encode
@@ -224,15 +225,29 @@ def trace_from_json(text: str | bytes) -> Trace:
     return trace_from_data(loads(text))
 
 
-def trace_to_data(trace: Trace) -> dict[str, Any]:
-    """A trace as plain data; ``meta`` is always present."""
-    return {
-        "trace_version": trace.trace_version,
-        "prompt": trace.prompt,
-        "final_answer": trace.final_answer,
-        "steps": [{"i": s.i, "type": s.type, "content": s.content} for s in trace.steps],
-        "meta": None if trace.meta is None else unstructure(trace.meta),
-    }
+def canonical_parts(trace: Trace) -> tuple[str, str, str]:
+    """The canonical JSON of a trace in three parts: before its meta, its meta, after it.
+
+    For traces whose content is known to be JSON; :func:`trace_to_json` checks it as well. Many
+    times faster than the general encoder, and the same text.
+    """
+    steps = ",".join(
+        [
+            f'{{"content":{_quote(step.content)},"i":{step.i},"type":{_quote(step.type)}}}'
+            for step in trace.steps
+        ]
+    )
+    return (
+        f'{{"final_answer":{_quote(trace.final_answer)},"meta":',
+        "null" if trace.meta is None else encode_meta(trace.meta),
+        f',"prompt":{_quote(trace.prompt)},"steps":[{steps}],'
+        f'"trace_version":{_quote(trace.trace_version)}}}',
+    )
+
+
+def encode_meta(meta: Mapping[str, Any]) -> str:
+    """The canonical JSON of a mapping that is known to be JSON."""
+    return _encode(meta if type(meta) is dict else unstructure(meta))
 
 
 def trace_to_json(trace: Trace) -> str:
@@ -241,9 +256,18 @@ def trace_to_json(trace: Trace) -> str:
     Raises:
         InvalidRecordError: Its meta or its texts hold what JSON does not have.
     """
-    data = trace_to_data(trace)
-    check_json(data, what="trace")
-    return _encode(data)
+    check_json(trace.meta, "$.meta", "trace")
+    text = "".join(canonical_parts(trace))
+    if not text.isascii():
+        _refuse_unencodable(trace, text)
+    return text
+
+
+def _refuse_unencodable(trace: Trace, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        check_json(unstructure(trace), what="trace")
 
 
 def content_key(trace: Trace) -> str:
