@@ -3,99 +3,161 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, BinaryIO
 
-from tunix_core.codec import loads, trace_from_data
+from attrs import frozen
+
+from tunix_core.codec import trace_from_json
 from tunix_core.errors import InvalidRecordError, TunixError, UsageError
 from tunix_core.protocols import SourceRequest
 from tunix_core.records import Rejected, Trace
 
-MAX_LINE_BYTES = 8 * 1024 * 1024
 EXCERPT_CHARS = 200
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# Few enough that even the densest zstd stream unpacks to some tens of megabytes at a time.
+_ZSTD_FEED_BYTES = 1024
+
+
+@frozen
+class JsonlConfig:
+    """Settings of the JSONL source.
+
+    Args:
+        max_line_bytes: A longer line is rejected without being held whole.
+    """
+
+    max_line_bytes: int = 8 * 1024 * 1024
 
 
 class JsonlSource:
     """Reads ``.jsonl``, ``.jsonl.gz`` and ``.jsonl.zst``; one trace a line, blank lines skipped."""
 
+    def __init__(self) -> None:
+        self._file: BinaryIO | None = None
+
+    @property
+    def bytes_read(self) -> int:
+        """How far into the file, compressed or not, the present reading is."""
+        return 0 if self._file is None or self._file.closed else self._file.tell()
+
     def read(self, request: SourceRequest) -> Iterator[Trace | Rejected]:
         """Traces and rejected lines in the order of the file, in bounded memory.
 
+        Args:
+            request: The file, and a :class:`JsonlConfig` or None.
+
         Raises:
             UsageError: The path is not a readable file, or zstandard is not installed.
-            TunixError: The compressed stream is broken; what came before it was yielded.
+            TunixError: The stream breaks off or is damaged; what came before it was yielded.
         """
+        limit = (request.config or JsonlConfig()).max_line_bytes
         number = 0
-        with _open(request.path) as file:
+        with _open(request.path) as self._file, _decompressed(request.path, self._file) as lines:
             try:
-                for number, line in _lines(file):
-                    if line is None:
-                        problem = f"$: line is longer than {MAX_LINE_BYTES} bytes"
-                        yield Rejected(number, (problem,))
+                for number, line, whole in _lines(lines, limit):
+                    if not whole:
+                        problem = f"$: line is longer than {limit} bytes"
+                        yield Rejected(number, (problem,), _excerpt(line))
                     elif line.strip():
                         yield _parse(number, line)
-            except (EOFError, zlib.error, gzip.BadGzipFile, OSError) as error:
-                raise _broken(request.path, number, error) from error
-            except Exception as error:
-                if type(error).__module__.startswith("zstandard"):
-                    raise _broken(request.path, number, error) from error
-                raise
+            except (EOFError, zlib.error, OSError) as error:
+                raise TunixError(
+                    f"{request.path}: unreadable after line {number}: {error}",
+                    "what came before it is good; get the rest of the file and import it again",
+                ) from error
 
 
-def _broken(path: Path, number: int, error: Exception) -> TunixError:
-    return TunixError(f"{path}: unreadable after line {number}: {error}")
-
-
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> BinaryIO:
     if not path.is_file():
-        problem = "is a directory" if path.is_dir() else "does not exist"
+        problem = "is a directory" if path.is_dir() else "is not a file"
+        problem = problem if path.exists() else "does not exist"
         raise UsageError(f"{path} {problem}", "name a .jsonl, .jsonl.gz or .jsonl.zst file")
     try:
-        if path.suffix == ".gz":
-            return gzip.open(path, "rb")
-        if path.suffix == ".zst":
-            return _open_zstd(path)
         return path.open("rb")
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _open_zstd(path: Path) -> IO[bytes]:
-    try:
-        import zstandard
-    except ImportError:
-        raise UsageError(
-            f"{path} is compressed with zstd", "install it with: pip install 'tunix-core[zstd]'"
-        ) from None
-    import io
-
-    reader = zstandard.ZstdDecompressor().stream_reader(
-        path.open("rb"), read_across_frames=True, closefd=True
-    )
-    return io.BufferedReader(reader)  # type: ignore[type-var]
+def _decompressed(path: Path, file: BinaryIO) -> IO[bytes]:
+    if path.suffix == ".gz":
+        return gzip.GzipFile(fileobj=file)
+    if path.suffix == ".zst":
+        return io.BufferedReader(_ZstdReader(path, file), 256 * 1024)
+    return file
 
 
-def _lines(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
-    """(number, line) with None for a line that is too long, which is never held whole."""
+class _ZstdReader(io.RawIOBase):
+    """Frames of zstd one after the other; unlike the library's reader it misses a torn end."""
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        try:
+            import zstandard
+        except ImportError:
+            raise UsageError(
+                f"{path} is compressed with zstd", "install it with: pip install 'tunix-core[zstd]'"
+            ) from None
+        self._zstandard = zstandard
+        self._file = file
+        self._frame: Any = None
+        self._ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            fed = self._file.read(_ZSTD_FEED_BYTES)
+            if not fed:
+                if self._frame is not None:
+                    raise EOFError("the compressed stream breaks off")
+                return 0
+            self._ready = memoryview(self._decompress(fed))
+        size = min(len(buffer), len(self._ready))
+        buffer[:size] = self._ready[:size]
+        self._ready = self._ready[size:]
+        return size
+
+    def _decompress(self, fed: bytes) -> bytes:
+        output = b""
+        while fed:
+            if self._frame is None:
+                self._frame = self._zstandard.ZstdDecompressor().decompressobj()
+            try:
+                output += self._frame.decompress(fed)
+            except self._zstandard.ZstdError as error:
+                raise OSError(str(error)) from error
+            fed = b""
+            if self._frame.eof:
+                fed, self._frame = self._frame.unused_data, None
+        return output
+
+
+def _lines(file: IO[bytes], limit: int) -> Iterator[tuple[int, bytes, bool]]:
+    """(number, line, whether it is whole); of a line over the limit only the beginning is kept."""
     number = 0
-    while line := file.readline(MAX_LINE_BYTES + 1):
+    while line := file.readline(limit + 1):
         number += 1
         if number == 1:
             line = line.removeprefix(BYTE_ORDER_MARK)
-        if len(line) <= MAX_LINE_BYTES:
-            yield number, line
+        if len(line) <= limit or line.endswith(b"\n"):
+            yield number, line, True
             continue
-        while line and not line.endswith(b"\n"):
-            line = file.readline(MAX_LINE_BYTES)
-        yield number, None
+        start, rest = line[: 4 * EXCERPT_CHARS], line
+        while rest and not rest.endswith(b"\n"):
+            rest = file.readline(limit)
+        yield number, start, False
 
 
 def _parse(number: int, line: bytes) -> Trace | Rejected:
     try:
-        return trace_from_data(loads(line))
+        return trace_from_json(line)
     except InvalidRecordError as error:
-        excerpt = line[: 4 * EXCERPT_CHARS].decode("utf-8", "replace").strip()[:EXCERPT_CHARS]
-        return Rejected(number, tuple(error.problems), excerpt)
+        return Rejected(number, tuple(error.problems), _excerpt(line))
+
+
+def _excerpt(line: bytes) -> str:
+    return line[: 4 * EXCERPT_CHARS].decode("utf-8", "replace").strip()[:EXCERPT_CHARS]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -22,8 +22,6 @@ MAX_VALUES = 512
 IMPORT_KEY = "import"
 _MANY = ""
 _LONG = 64
-
-Label = tuple[str, str]
 
 
 @frozen
@@ -65,37 +63,36 @@ class Matches:
         return [found[rank] for rank in ranks]
 
 
-def labels_of(meta: Mapping[str, Any] | None, import_id: str | None = None) -> list[Label]:
-    """The labels of a trace: every top-level key of its meta, and the import it came with."""
-    labels = [] if meta is None else [("$." + key, label(value)) for key, value in meta.items()]
-    if import_id is not None:
-        labels.append((IMPORT_KEY, label(import_id)))
-    return labels
+def label(text: str) -> str:
+    """A short text for a value's canonical JSON that equal values share: 1 and 1.0, not true."""
+    if text[0] in "-0123456789":
+        number = json.loads(text)
+        return str(int(number)) if number == int(number) else text
+    return text if len(text) <= _LONG else "#" + hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def label(value: Any) -> str:
-    """A short text that two values share when they are equal: 1 and 1.0 are, 1 and true not."""
-    kind = type(value)
-    if kind is str:
-        text = '"' + value
-    elif kind is int:
-        text = str(value)
-    elif kind is float and value.is_integer():
-        text = str(int(value))
-    else:
-        text = canonical_json(value)
-    if len(text) > _LONG:
-        return "#" + hashlib.sha256(text.encode()).hexdigest()[:32]
-    return text
+def add(
+    connection: sqlite3.Connection,
+    first: int,
+    members: Sequence[Mapping[str, str]],
+    import_id: str | None,
+) -> None:
+    """Index traces that follow each other from sequence ``first``; inside a transaction.
 
-
-def add(connection: sqlite3.Connection, first: int, labelled: Sequence[Iterable[Label]]) -> None:
-    """Index traces that follow each other from sequence ``first``; inside a transaction."""
+    Args:
+        connection: In a write transaction.
+        first: Sequence of the first of them.
+        members: Of each, the canonical JSON of every value of its meta.
+        import_id: The import they came with, or None.
+    """
     start = 0
-    while start < len(labelled):
+    while start < len(members):
         chunk, position = divmod(first - 1 + start, CHUNK)
-        part = labelled[start : start + CHUNK - position]
-        _add_to_chunk(connection, chunk, position, part)
+        part = members[start : start + CHUNK - position]
+        found = _bitmaps(position, part)
+        if import_id is not None:
+            found[IMPORT_KEY] = {import_id: ((1 << len(part)) - 1) << position}
+        _add_to_chunk(connection, chunk, found, fresh=position == 0)
         start += len(part)
 
 
@@ -104,7 +101,7 @@ def match(connection: sqlite3.Connection, stored: int, filters: Mapping[str, Any
 
     A key that is absent equals nothing, not even None.
     """
-    wanted = [("$." + key, label(value)) for key, value in filters.items()]
+    wanted = [("$." + key, label(canonical_json(value))) for key, value in filters.items()]
     chunks = {chunk: (bits, False) for chunk, bits in _all(stored)}
     for key, text in wanted:
         chunks = _intersect(chunks, _lookup(connection, key, text))
@@ -117,25 +114,32 @@ def match(connection: sqlite3.Connection, stored: int, filters: Mapping[str, Any
 
 def match_import(connection: sqlite3.Connection, import_id: str) -> Matches:
     """The traces that one import stored."""
-    found = _lookup(connection, IMPORT_KEY, label(import_id))
+    found = _lookup(connection, IMPORT_KEY, import_id)
     return Matches(tuple((chunk, bits) for chunk, (bits, _) in sorted(found.items())))
 
 
-def _add_to_chunk(
-    connection: sqlite3.Connection, chunk: int, position: int, part: Sequence[Iterable[Label]]
-) -> None:
-    places: dict[Label, bytearray] = {}
-    for place, labels in enumerate(part, position):
+def _bitmaps(position: int, members: Sequence[Mapping[str, str]]) -> dict[str, dict[str, int]]:
+    """Key to label to bitmap, for traces that begin at ``position`` of their chunk."""
+    places: dict[tuple[str, str], bytearray] = {}
+    for place, values in enumerate(members, position):
         byte, bit = place >> 3, 1 << (place & 7)
-        for entry in labels:
+        for entry in values.items():
             bitmap = places.get(entry)
             if bitmap is None:
                 bitmap = places[entry] = bytearray(CHUNK // 8)
             bitmap[byte] |= bit
     by_key: dict[str, dict[str, int]] = {}
     for (key, text), bitmap in places.items():
-        by_key.setdefault(key, {})[text] = int.from_bytes(bitmap, "little")
-    present = _load(connection, chunk) if position else {}
+        values_of_key = by_key.setdefault("$." + key, {})
+        short = label(text)
+        values_of_key[short] = values_of_key.get(short, 0) | int.from_bytes(bitmap, "little")
+    return by_key
+
+
+def _add_to_chunk(
+    connection: sqlite3.Connection, chunk: int, by_key: dict[str, dict[str, int]], *, fresh: bool
+) -> None:
+    present = {} if fresh else _load(connection, chunk)
     rows: list[tuple[str, str, int, bytes]] = []
     for key, values in by_key.items():
         merged = _merge(connection, chunk, key, present.get(key, {}), values)
@@ -202,10 +206,12 @@ def _verify(
         (min(candidates), max(candidates), *needles),
     )
     exact = 0
-    wanted = {key: label(value) for key, value in filters.items()}
+    wanted = {key: label(canonical_json(value)) for key, value in filters.items()}
     for sequence, body in rows:
         meta = json.loads(body)["meta"] if sequence in candidates else None
-        if meta and all(key in meta and label(meta[key]) == text for key, text in wanted.items()):
+        if meta and all(
+            key in meta and label(canonical_json(meta[key])) == text for key, text in wanted.items()
+        ):
             exact |= 1 << (sequence - 1) % CHUNK
     return exact
 

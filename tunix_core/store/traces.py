@@ -30,17 +30,20 @@ class NewTrace:
         source: Its source, or None; duplicates are looked for within one source.
         content_key: SHA-256 of the canonical record before it was stamped.
         body: Canonical JSON of the record as it is stored.
-        labels: What it can be found by.
+        members: The canonical JSON of every value of its meta, which it can be found by.
     """
 
     source: str | None
     content_key: bytes
     body: str
-    labels: Sequence[labels.Label]
+    members: Mapping[str, str]
 
 
 def append(
-    connection: sqlite3.Connection, created_at: str, traces: Sequence[NewTrace]
+    connection: sqlite3.Connection,
+    created_at: str,
+    traces: Sequence[NewTrace],
+    import_id: str | None = None,
 ) -> list[str]:
     """Store traces in their order, inside a write transaction; returns their ids."""
     if not traces:
@@ -54,7 +57,7 @@ def append(
             for place, (trace_id, trace) in enumerate(zip(ids, traces, strict=True))
         ],
     )
-    labels.add(connection, first, [trace.labels for trace in traces])
+    labels.add(connection, first, [trace.members for trace in traces], import_id)
     return ids
 
 

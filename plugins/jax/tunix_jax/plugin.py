@@ -1,1 +1,18 @@
-"""Entry point."""
+"""Offers the JAX trainer to tunix-rt; imports no JAX."""
+
+from __future__ import annotations
+
+from tunix_core.contributions import TrainerContribution
+from tunix_core.hookspecs import hookimpl
+
+
+@hookimpl
+def tunix_trainers() -> list[TrainerContribution]:
+    return [
+        TrainerContribution(
+            name="jax",
+            summary="Decoder language models with JAX, Flax, Optax and Orbax",
+            factory="tunix_jax.trainer:JaxTrainer",
+            config="tunix_jax.config:TrainerConfig",
+        )
+    ]

@@ -1,0 +1,227 @@
+"""Import of one file: batches, each stored whole, and a report of every line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import Any
+
+from attrs import frozen
+from sqlite_utils import Database
+
+from tunix_core.clock import new_id, now
+from tunix_core.codec import canonical_parts, encode_members, join_members
+from tunix_core.errors import TunixError, UsageError
+from tunix_core.files import atomic_file
+from tunix_core.protocols import Source, SourceRequest
+from tunix_core.records import Rejected, Trace
+from tunix_core.store import imports, write_transaction
+from tunix_core.store import traces as store
+
+BATCH_RECORDS = 4096
+BATCH_CHARS = 16 * 1024 * 1024
+SPOOL_BYTES = 4 * 1024 * 1024
+
+Progress = Callable[[int, int], None]
+Record = store.NewTrace | Rejected
+
+
+@frozen
+class ImportReport:
+    """What became of a file's lines; blank ones are not counted.
+
+    Args:
+        import_id: Names the stored traces, for ``datasets build --import``.
+        file: The file.
+        accepted: Traces that were stored.
+        duplicates: Traces that were stored before for the same source, and were passed over.
+        rejected: Lines that were refused.
+        rejects_path: File that holds the refused lines with their reasons, or None.
+    """
+
+    import_id: str
+    file: str
+    accepted: int
+    duplicates: int
+    rejected: int
+    rejects_path: Path | None
+
+
+class Importer:
+    """Reads a source and stores what is good; used once.
+
+    Args:
+        database: The workspace's database.
+        reader: The source.
+        path: What it reads.
+        source: Replaces ``meta.source`` of every trace, or None.
+        allow_duplicates: Store again what is stored for the same source.
+        trace_ids: Is given the id of every accepted line.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        reader: Source,
+        path: Path,
+        *,
+        source: str | None = None,
+        allow_duplicates: bool = False,
+        trace_ids: list[str] | None = None,
+    ) -> None:
+        self.id = new_id()
+        self._database = database
+        self._reader = reader
+        self._path = path
+        self._source = source
+        self._default_source = path.name.split(".")[0] or path.name
+        self._allow_duplicates = allow_duplicates
+        self._trace_ids = trace_ids
+        self._accepted = 0
+        self._duplicates = 0
+        self._rejects = _Rejects()
+
+    def run(self, fallback: Path, on_progress: Progress | None) -> ImportReport:
+        """Import everything; the rejects go beside the input, or else into ``fallback``.
+
+        Raises:
+            UsageError: The file cannot be read, or holds no record at all.
+            TunixError: The stream is damaged, or the disk is full; batches before that stay.
+        """
+        begun = False
+        records = 0
+        rejects_path: Path | None = None
+        request = SourceRequest(self._path)
+        store.prepare_bulk(self._database)
+        try:
+            for batch in _batches(map(self._prepared, self._reader.read(request))):
+                if not begun:
+                    source = self._source or ""
+                    imports.start(self._database, self.id, now(), source, self._path.name)
+                    begun = True
+                self._store(batch)
+                records += len(batch)
+                if on_progress is not None:
+                    on_progress(*self._position(records))
+        finally:
+            rejects_path = self._rejects.save(self._path, fallback)
+        if not begun:
+            raise UsageError(f"{self._path} is empty", "it should hold one trace per line")
+        imports.complete(self._database, self.id, now())
+        return ImportReport(
+            import_id=self.id,
+            file=str(self._path),
+            accepted=self._accepted,
+            duplicates=self._duplicates,
+            rejected=self._rejects.count,
+            rejects_path=rejects_path,
+        )
+
+    def _position(self, records: int) -> tuple[int, int]:
+        done = getattr(self._reader, "bytes_read", None)
+        return (records, 0) if done is None else (done, self._path.stat().st_size)
+
+    def _store(self, batch: Sequence[Record]) -> None:
+        """Store the good records of a batch in one transaction."""
+        new = [record for record in batch if isinstance(record, store.NewTrace)]
+        for record in batch:
+            if isinstance(record, Rejected):
+                self._rejects.add(record)
+        with write_transaction(self._database) as connection:
+            keys = [] if self._allow_duplicates else [trace.content_key for trace in new]
+            known: dict[tuple[str | None, bytes], str | int] = {**store.known(connection, keys)}
+            fresh: list[store.NewTrace] = []
+            # A trace is an id that is stored, or its place among those that are about to be.
+            places: list[str | int] = []
+            for trace in new:
+                identity = (trace.source, trace.content_key)
+                place = None if self._allow_duplicates else known.get(identity)
+                if place is None:
+                    place = known[identity] = len(fresh)
+                    fresh.append(trace)
+                places.append(place)
+            ids = store.append(connection, now(), fresh, self.id)
+            accepted = self._accepted + len(fresh)
+            duplicates = self._duplicates + len(new) - len(fresh)
+            imports.update(connection, self.id, (accepted, duplicates, self._rejects.count))
+        self._accepted, self._duplicates = accepted, duplicates
+        if self._trace_ids is not None:
+            self._trace_ids += [ids[p] if isinstance(p, int) else p for p in places]
+
+    def _prepared(self, record: Trace | Rejected) -> store.NewTrace | Rejected:
+        """A trace with its origin in its meta; its content key is that of the input."""
+        if isinstance(record, Rejected):
+            return record
+        head, tail = canonical_parts(record)
+        meta = record.meta or {}
+        members = encode_members(meta)
+        meta_text = "null" if record.meta is None else join_members(members)
+        key = hashlib.sha256(f"{head}{meta_text}{tail}".encode()).digest()
+        own = meta.get("source")
+        source = self._source or (own if isinstance(own, str) and own else self._default_source)
+        stamp = {"source": source, "ingest_source_file": self._path.name}
+        members |= encode_members(stamp)
+        body = f"{head}{join_members(members)}{tail}"
+        return store.NewTrace(source, key, body, members)
+
+
+class _Rejects:
+    """Refused lines, kept in bounded memory until the import is over."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._file = SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 - closed by save()
+
+    def add(self, rejected: Rejected) -> None:
+        fields = {"line": rejected.line, "problems": rejected.problems, "text": rejected.text}
+        self._file.write((json.dumps(fields) + "\n").encode())
+        self.count += 1
+
+    def save(self, path: Path, fallback: Path) -> Path | None:
+        """Write them beside the input, or into ``fallback`` when that cannot be written."""
+        with self._file as file:
+            if self.count == 0:
+                return None
+            name = f"{path.name}.rejects.jsonl"
+            for target in (path.parent / name, fallback / name):
+                try:
+                    _copy(file, target)
+                except TunixError:
+                    if target.parent == fallback:
+                        raise
+                    continue
+                break
+            return target
+
+
+def _copy(file: Any, target: Path) -> None:
+    file.seek(0)
+    with atomic_file(target) as out:
+        while chunk := file.read(1 << 20):
+            out.write(chunk)
+
+
+def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
+    """Bounded lists; what was read before an error is handed on before the error is."""
+    failure: TunixError | None = None
+    while failure is None:
+        batch: list[Record] = []
+        characters = 0
+        try:
+            for record in islice(records, BATCH_RECORDS):
+                batch.append(record)
+                if isinstance(record, store.NewTrace):
+                    characters += len(record.body)
+                if characters > BATCH_CHARS:
+                    break
+        except TunixError as error:
+            failure = error
+        if batch:
+            yield batch
+        elif failure is None:
+            return
+    raise failure
