@@ -47,9 +47,12 @@ bench: install  ## Measure speed against the floor and the peers
 	@$(PIP) install -c constraints.txt --group bench
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
-constraints: install  ## Write the installed versions to constraints.txt
-	@$(PIP) install --group bench
-	@$(PIP) freeze --all --exclude-editable | grep -v -E '^(tunix|-e)' > constraints.txt
+constraints:  ## Write the newest versions that go together to constraints.txt
+	@rm -rf .venv-constraints && $(PYTHON) -m venv .venv-constraints
+	@.venv-constraints/bin/python -m pip -q install -U pip setuptools
+	@.venv-constraints/bin/python -m pip -q install --group test --group lint --group bench $(DISTRIBUTIONS)
+	@.venv-constraints/bin/python -m pip freeze --all --exclude-editable > constraints.txt
+	@rm -rf .venv-constraints
 
 clean:  ## Remove what was built
 	rm -rf .venv demo-workspace build *.egg-info */*.egg-info plugins/*/*.egg-info

@@ -9,7 +9,16 @@ from typing import Any, TypeVar
 
 from tunix_core._strict import CONVERTER, Problems, child_path
 from tunix_core.errors import InvalidRecordError
-from tunix_core.records import MAX_STEP_CHARS, MAX_STEP_TYPE_CHARS, Step, Trace
+from tunix_core.records import (
+    MAX_ANSWER_CHARS,
+    MAX_PROMPT_CHARS,
+    MAX_STEP_CHARS,
+    MAX_STEP_TYPE_CHARS,
+    MAX_STEPS,
+    MAX_VERSION_CHARS,
+    Step,
+    Trace,
+)
 
 MAX_DEPTH = 100
 
@@ -200,6 +209,10 @@ _TRACE_KEYS = frozenset({"prompt", "final_answer", "steps", "meta", "trace_versi
 _STEP_KEYS = frozenset({"i", "type", "content"})
 _new = object.__new__
 _set_i, _set_type, _set_content = (Step.__dict__[name].__set__ for name in ("i", "type", "content"))
+_set_prompt, _set_answer, _set_steps, _set_meta, _set_version = (
+    Trace.__dict__[name].__set__
+    for name in ("prompt", "final_answer", "steps", "meta", "trace_version")
+)
 
 
 def trace_from_data(data: Any) -> Trace:
@@ -217,10 +230,28 @@ def _fast_trace(data: Any) -> Trace | None:
         if type(data) is dict and data.keys() <= _TRACE_KEYS and type(data["steps"]) is list:
             steps = _fast_steps(data["steps"])
             meta = data.get("meta")
-            if steps is not None and (meta is None or type(meta) is dict):
-                version = data.get("trace_version", "1.0")
-                return Trace(data["prompt"], data["final_answer"], steps, meta, version)
-    except (KeyError, ValueError, TypeError):
+            version = data.get("trace_version", "1.0")
+            prompt, answer = data["prompt"], data["final_answer"]
+            if (
+                steps
+                and len(steps) <= MAX_STEPS
+                and (meta is None or type(meta) is dict)
+                and type(prompt) is str
+                and 1 <= len(prompt) <= MAX_PROMPT_CHARS
+                and type(answer) is str
+                and 1 <= len(answer) <= MAX_ANSWER_CHARS
+                and type(version) is str
+                and 1 <= len(version) <= MAX_VERSION_CHARS
+                and len({step.i for step in steps}) == len(steps)
+            ):
+                trace = _new(Trace)
+                _set_prompt(trace, prompt)
+                _set_answer(trace, answer)
+                _set_steps(trace, steps)
+                _set_meta(trace, meta)
+                _set_version(trace, version)
+                return trace
+    except (KeyError, TypeError):
         pass
     return None
 

@@ -64,14 +64,23 @@ FORMATS: dict[str, Callable[[StoredTrace], dict[str, Any]]] = {
 }
 
 
-def export_line(stored: StoredTrace, export_format: str) -> str:
-    """One line of an export, with its line break.
+def check_format(export_format: str) -> None:
+    """Refuse a format that there is not.
 
     Raises:
         UsageError: There is no such format.
     """
     if export_format not in FORMATS:
-        raise UsageError(f"invalid format {export_format!r}", f"known: {', '.join(FORMATS)}")
+        raise UsageError(f"unknown format {export_format!r}", f"known: {', '.join(FORMATS)}")
+
+
+def export_line(stored: StoredTrace, export_format: str) -> str:
+    """One line of an export, with its line break: ASCII, as ``json.dumps`` writes it.
+
+    Raises:
+        UsageError: There is no such format.
+    """
+    check_format(export_format)
     return json.dumps(FORMATS[export_format](stored)) + "\n"
 
 

@@ -77,6 +77,7 @@ class Importer:
         self._database = database
         self._reader = reader
         self._path = path
+        self._file_name = path.name
         self._source = source
         self._default_source = path.name.split(".")[0] or path.name
         self._allow_duplicates = allow_duplicates
@@ -163,7 +164,7 @@ class Importer:
         key = hashlib.sha256(f"{head}{meta_text}{tail}".encode()).digest()
         own = meta.get("source")
         source = self._source or (own if isinstance(own, str) and own else self._default_source)
-        stamp = {"source": source, "ingest_source_file": self._path.name}
+        stamp = {"source": source, "ingest_source_file": self._file_name}
         members |= encode_members(stamp)
         body = f"{head}{join_members(members)}{tail}"
         return store.NewTrace(source, key, body, members)

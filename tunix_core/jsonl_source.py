@@ -7,7 +7,7 @@ import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from attrs import frozen
 
@@ -15,6 +15,10 @@ from tunix_core.codec import trace_from_json
 from tunix_core.errors import InvalidRecordError, TunixError, UsageError
 from tunix_core.protocols import SourceRequest
 from tunix_core.records import Rejected, Trace
+
+if TYPE_CHECKING:
+    _Stream = BinaryIO | gzip.GzipFile | io.BufferedReader[Any]
+
 
 EXCERPT_CHARS = 200
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -38,11 +42,14 @@ class JsonlSource:
 
     def __init__(self) -> None:
         self._file: BinaryIO | None = None
+        self._size = 0
 
     @property
     def bytes_read(self) -> int:
         """How far into the file, compressed or not, the present reading is."""
-        return 0 if self._file is None or self._file.closed else self._file.tell()
+        if self._file is None:
+            return 0
+        return self._size if self._file.closed else self._file.tell()
 
     def read(self, request: SourceRequest) -> Iterator[Trace | Rejected]:
         """Traces and rejected lines in the order of the file, in bounded memory.
@@ -55,8 +62,10 @@ class JsonlSource:
             TunixError: The stream breaks off or is damaged; what came before it was yielded.
         """
         limit = (request.config or JsonlConfig()).max_line_bytes
+        self._file = None
         number = 0
         with _open(request.path) as self._file, _decompressed(request.path, self._file) as lines:
+            self._size = request.path.stat().st_size
             try:
                 for number, line, whole in _lines(lines, limit):
                     if not whole:
@@ -82,7 +91,7 @@ def _open(path: Path) -> BinaryIO:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _decompressed(path: Path, file: BinaryIO) -> IO[bytes]:
+def _decompressed(path: Path, file: BinaryIO) -> _Stream:
     if path.suffix == ".gz":
         return gzip.GzipFile(fileobj=file)
     if path.suffix == ".zst":
@@ -136,7 +145,7 @@ class _ZstdReader(io.RawIOBase):
         return output
 
 
-def _lines(file: IO[bytes], limit: int) -> Iterator[tuple[int, bytes, bool]]:
+def _lines(file: _Stream, limit: int) -> Iterator[tuple[int, bytes, bool]]:
     """(number, line, whether it is whole); of a line over the limit only the beginning is kept."""
     number = 0
     while line := file.readline(limit + 1):

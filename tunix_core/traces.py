@@ -238,7 +238,7 @@ class Traces:
         claims = [
             (len(suffix), provided.full_name)
             for provided in self._plugins.contributions("source")
-            for suffix in provided.contribution.suffixes
+            for suffix in getattr(provided.contribution, "suffixes", ())
             if path.name.endswith(suffix)
         ]
         name = max(claims)[1] if claims else "jsonl"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import zip_longest
-from typing import Literal
+from itertools import count, zip_longest
+from typing import Literal, get_args
 
 from attrs import evolve, frozen
 
@@ -21,8 +21,8 @@ from tunix_generators.work import (
 )
 
 Kind = Literal["number", "operator", "word", "dropped", "swapped", "carried"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 _OPERATORS = (("+", "-", "*"), ("/", "%"), ("<", ">"), ("and", "or"), ("left", "right"))
-KINDS: tuple[Kind, ...] = ("number", "operator", "word", "dropped", "swapped", "carried")
 
 
 def check_work(required: Sequence[WorkStep], text: str) -> list[StepVerdict]:
@@ -70,39 +70,47 @@ class Corruption:
     kind: Kind
 
 
-def corrupt(steps: Sequence[WorkStep], key: str) -> Corruption | None:
+def corrupt(steps: Sequence[WorkStep], key: str) -> Corruption:
     """Spoil work in a way that changes its meaning.
 
     Args:
-        steps: Work that is right.
+        steps: Work that is right, at least one step.
         key: Chooses what is done and where.
-
-    Returns:
-        The spoilt work, or None when the chosen spoiling does not apply to these steps.
     """
-    surface = Surface(key)
-    kind = KINDS[surface.below(len(KINDS))]
+    # Every step can be dropped, so that some attempt succeeds for any work.
+    for attempt in count():
+        spoilt = _attempt(steps, Surface(f"{key}/{attempt}"))
+        if spoilt is not None:
+            return spoilt
+    raise AssertionError("count() does not end")
+
+
+def _attempt(steps: Sequence[WorkStep], surface: Surface) -> Corruption | None:
+    kind = surface.pick(KINDS)
     lines = [render_step(step, surface.below(2)) for step in steps]
+    right = tuple(lines)
     place = surface.below(len(steps))
     if kind == "dropped":
         del lines[place]
     elif kind == "swapped":
         other = (place + 1) % len(steps)
-        if meaning(steps[place]) == meaning(steps[other]):
-            return None
         lines[place], lines[other] = lines[other], lines[place]
-        place = min(place, other)
     elif kind == "carried":
-        carried = _carry(steps, place, surface)
-        if carried is None:
-            return None
-        lines = [render_step(step) for step in carried]
+        lines = [render_step(step) for step in _carry(steps, place, surface) or ()]
     else:
-        spoilt = _SPOIL[kind](lines[place], surface)
-        if spoilt is None or _same(lines[place], spoilt):
-            return None
-        lines[place] = spoilt
-    return Corruption("\n".join(lines), place + 1, kind)
+        lines[place] = _SPOIL[kind](lines[place], surface) or lines[place]
+    if kind == "carried" and not lines:
+        return None
+    line = _first_difference(right, lines)
+    return None if line is None else Corruption("\n".join(lines), line, kind)
+
+
+def _first_difference(right: Sequence[str], lines: Sequence[str]) -> int | None:
+    """Number of the first line that does not say the same."""
+    for number, (one, other) in enumerate(zip_longest(right, lines), start=1):
+        if one is None or other is None or not _same(one, other):
+            return number
+    return None
 
 
 def _same(line: str, other: str) -> bool:

@@ -7,8 +7,9 @@ from functools import lru_cache
 from importlib.resources import files
 
 from tunix_core.codec import trace_from_data
-from tunix_core.errors import CapacityError
+from tunix_core.errors import CapacityError, UsageError
 from tunix_core.records import Item, StepVerdict, Trace
+from tunix_generators.placement import SPLITS
 
 NAME = "golden-v1"
 
@@ -20,7 +21,8 @@ def _traces() -> tuple[Trace, ...]:
 
 
 class Golden:
-    """The generator ``golden-v1``; four of five items are for training, the fifth for testing."""
+    """The generator ``golden-v1``; four of five items are for training, the fifth for testing,
+    none for validation."""
 
     def item(self, split: str, seed: int, index: int) -> Item:
         """Item ``index`` of a split; the seed makes no difference to a fixed set."""
@@ -56,5 +58,7 @@ class Golden:
 
     @staticmethod
     def _split(split: str) -> list[tuple[int, Trace]]:
+        if split not in SPLITS:
+            raise UsageError(f"no split {split!r}", f"known: {', '.join(SPLITS)}")
         held = enumerate(_traces())
         return [(n, t) for n, t in held if ("test" if n % 5 == 4 else "train") == split]

@@ -9,7 +9,6 @@ capacity is exact.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -17,20 +16,20 @@ from attrs import Attribute, field, frozen
 
 from tunix_core.errors import CapacityError, UsageError
 from tunix_core.records import Item, Step, StepVerdict, Trace
-from tunix_generators.checking import check_work
+from tunix_generators.checking import Corruption, check_work, corrupt
 from tunix_generators.families import FAMILIES
 from tunix_generators.family import LEVELS, Family, Question
-from tunix_generators.permutation import Surface, permute
+from tunix_generators.permutation import Surface
+from tunix_generators.placement import Layout, lay_out
 from tunix_generators.work import WorkStep, render_step
 
 NAME = "dev-reasoning-v1"
 VERSION = "1"
 
-# Parts of the shared shuffle in percent, in order.
-SPLITS = {"train": 90, "validation": 5, "test": 5}
-
 
 def _families(_: object, attribute: Attribute[Any], names: tuple[str, ...] | None) -> None:
+    if names is not None and not names:
+        raise ValueError("families: name at least one, or null for all")
     for name in names or ():
         if name not in FAMILIES:
             raise ValueError(f"no family {name!r}; known: {', '.join(sorted(FAMILIES))}")
@@ -85,20 +84,32 @@ class MixConfig:
             raise UsageError(f"{label!r} is no mix of {NAME}: {error}") from None
 
 
-def split_range(size: int, split: str) -> tuple[int, int]:
-    """First place and number of places of a split in a shuffle of ``size``."""
-    begin = 0
-    for name, percent in SPLITS.items():
-        end = begin + percent
-        first, last = size * begin // 100, size * end // 100
-        if name == split:
-            return first, last - first
-        begin = end
-    raise UsageError(f"no split {split!r}", f"known: {', '.join(SPLITS)}")
+@frozen
+class _Part:
+    """The families of one category in one split.
+
+    Args:
+        members: Each family with what it holds.
+        capacity: Number of items that the families, taking turns, can give.
+    """
+
+    members: tuple[tuple[Family, Layout], ...]
+    capacity: int
+
+    @classmethod
+    def of(cls, families: list[Family], split: str, levels: tuple[int, ...]) -> _Part:
+        members = tuple((f, lay_out(f, split, levels, f"{NAME}/{VERSION}")) for f in families)
+        # The first family in turn that is used up ends the part.
+        ends = [layout.capacity * len(members) + turn for turn, (_, layout) in enumerate(members)]
+        return cls(members, min(ends, default=0))
 
 
 class DevReasoning:
-    """The generator ``dev-reasoning-v1``."""
+    """The generator ``dev-reasoning-v1``.
+
+    Args:
+        config: Which questions; the default mix when None.
+    """
 
     def __init__(self, config: MixConfig | None = None) -> None:
         self.config = config or MixConfig()
@@ -111,6 +122,7 @@ class DevReasoning:
         self._share = self.config.reasoning_share
         if not self._reasoning or not self._synthetic:
             self._share = 100 if self._reasoning else 0
+        self._splits: dict[str, tuple[_Part, _Part, int]] = {}
 
     def item(self, split: str, seed: int, index: int) -> Item:
         """Item ``index`` of a split; any index costs the same.
@@ -119,12 +131,13 @@ class DevReasoning:
             UsageError: No such split, or a negative index.
             CapacityError: There are fewer distinct items.
         """
-        family, level, place = self._locate(split, index)
-        point = _point(family, level, split, seed, place)
+        family, level, point = self._locate(split, seed, index)
         question = _question(family, level, point)
         steps = tuple(
-            Step(number, step.role, render_step(step, _wording(step, level, point + number)))
-            for number, step in enumerate(question.steps)
+            [
+                Step(number, step.role, render_step(step, _wording(step, level, point + number)))
+                for number, step in enumerate(question.steps)
+            ]
         )
         meta = {
             "source": NAME,
@@ -150,77 +163,59 @@ class DevReasoning:
         """Re-execute every line of ``text`` and hold it against the work that the item needs."""
         return check_work(self.work(item).steps, text)
 
+    def corrupt(self, item: Item, key: str) -> Corruption:
+        """The item's work with one fault in it, chosen by ``key``, and where the fault is."""
+        return corrupt(self.work(item).steps, f"{item.id}/{key}")
+
     def work(self, item: Item) -> Question:
         """The structured steps of an item, made again from its meta."""
-        family, level, point = self._origin(item)
-        return _question(family, level, point)
+        return _question(*self._origin(item))
 
     def capacity(self, split: str) -> int:
-        """Number of distinct items of a split: as many as every family can give its share of."""
-        bounds = []
-        for families, share in (
-            (self._reasoning, self._share),
-            (self._synthetic, 100 - self._share),
-        ):
-            if families and share:
-                least = min(sum(self._capacities(family, split)) for family in families)
-                # The first index whose category has handed out all that its families hold.
-                bounds.append(_first_index(least * len(families), share, self._share))
-        return min(bounds)
+        """Number of distinct items of a split: as many as every family can give its share of.
 
-    def _locate(self, split: str, index: int) -> tuple[Family, int, int]:
+        Raises:
+            UsageError: No such split.
+        """
+        return self._split(split)[2]
+
+    def _split(self, split: str) -> tuple[_Part, _Part, int]:
+        held = self._splits.get(split)
+        if held is None:
+            reasoning = _Part.of(self._reasoning, split, self._levels)
+            synthetic = _Part.of(self._synthetic, split, self._levels)
+            held = reasoning, synthetic, _capacity(reasoning, synthetic, self._share)
+            self._splits[split] = held
+        return held
+
+    def _locate(self, split: str, seed: int, index: int) -> tuple[Family, int, int]:
         if index < 0:
             raise UsageError(f"item {index} does not exist", "items count from 0")
+        reasoning, synthetic, capacity = self._split(split)
+        if index >= capacity:
+            raise CapacityError(
+                f"no item {index}: split {split!r} of this mix holds {capacity} distinct items",
+                "ask for fewer, or take more families or difficulties",
+            )
         before = index * self._share // 100
-        reasoning = (index + 1) * self._share // 100 > before
-        families = self._reasoning if reasoning else self._synthetic
-        running = before if reasoning else index - before
-        place, which = divmod(running, len(families))
-        family = families[which]
-        level, place = self._level_of(family, split, place)
-        return family, level, place
-
-    def _level_of(self, family: Family, split: str, place: int) -> tuple[int, int]:
-        """Levels take turns; one that is used up drops out."""
-        left = list(zip(self._levels, self._capacities(family, split), strict=True))
-        used = 0
-        while left:
-            shortest = min(capacity for _, capacity in left)
-            turns = (shortest - used) * len(left)
-            if place < turns:
-                turn, which = divmod(place, len(left))
-                return left[which][0], used + turn
-            place -= turns
-            used = shortest
-            left = [(level, capacity) for level, capacity in left if capacity > shortest]
-        raise CapacityError(
-            f"family {family.name} has no more distinct items in split {split!r}",
-            f"with this mix the split holds {self.capacity(split)}",
-        )
-
-    def _capacities(self, family: Family, split: str) -> Sequence[int]:
-        return [split_range(family.cardinality(level), split)[1] for level in self._levels]
+        own = (index + 1) * self._share // 100 > before
+        part, running = (reasoning, before) if own else (synthetic, index - before)
+        place, which = divmod(running, len(part.members))
+        family, layout = part.members[which]
+        shelf, place = layout.find(place)
+        return family, shelf.level, shelf.point(seed, place)
 
     def _origin(self, item: Item) -> tuple[Family, int, int]:
         meta = item.trace.meta or {}
         if meta.get("source") != NAME or meta.get("version") != VERSION:
             raise UsageError(f"item {item.id} was not made by {NAME} version {VERSION}")
         generator = self if meta["mix"] == self._label else _generator(meta["mix"])
-        split, seed = meta["split"], meta["seed"]
-        family, level, place = generator._locate(split, meta["index"])
-        return family, level, _point(family, level, split, seed, place)
+        return generator._locate(meta["split"], meta["seed"], meta["index"])
 
 
 @lru_cache(maxsize=64)
 def _generator(label: str) -> DevReasoning:
     return DevReasoning(MixConfig.parse(label))
-
-
-def _point(family: Family, level: int, split: str, seed: int, place: int) -> int:
-    size = family.cardinality(level)
-    first, count = split_range(size, split)
-    key = f"{NAME}/{VERSION}/{family.name}/{level}"
-    return permute(first + permute(place, count, f"{key}/{split}/{seed}"), size, key)
 
 
 def _question(family: Family, level: int, point: int) -> Question:
@@ -233,10 +228,13 @@ def _wording(step: WorkStep, level: int, variant: int) -> int:
     return 0 if level == 1 and step.role == "compute" else variant
 
 
-def _first_index(items: int, share: int, reasoning_share: int) -> int:
-    """The first index at which a category of ``share`` percent would need more than ``items``."""
-    if share == reasoning_share:
+def _capacity(reasoning: _Part, synthetic: _Part, share: int) -> int:
+    """The first index whose category has handed out all that its families hold."""
+    bounds = []
+    if share:
         # The reasoning items before index i number floor(i * share / 100).
-        return ((items + 1) * 100 + share - 1) // share - 1
-    # The others before index i number ceil(i * share / 100).
-    return items * 100 // share
+        bounds.append(((reasoning.capacity + 1) * 100 + share - 1) // share - 1)
+    if share < 100:
+        # The others before index i number ceil(i * (100 - share) / 100).
+        bounds.append(synthetic.capacity * 100 // (100 - share))
+    return min(bounds)

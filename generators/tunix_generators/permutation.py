@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from typing import TypeVar
+
+T = TypeVar("T")
 
 ROUNDS = 4
 _MULTIPLIER = 0x9E3779B97F4A7C15
@@ -67,7 +71,7 @@ class Surface:
         self._bits, value = divmod(self._bits, bound)
         return value
 
-    def pick(self, options: tuple[str, ...]) -> str:
+    def pick(self, options: Sequence[T]) -> T:
         """One of ``options``."""
         return options[self.below(len(options))]
 

@@ -80,7 +80,8 @@ def _yes(value: bool) -> str:
 
 def _pick(position: str, chain: str) -> str:
     names = chain.split(" > ")
-    return names[{"first": 0, "last": -1, "second": 1, "third": 2}[position]]
+    place = {"first": 0, "last": len(names) - 1, "second": 1, "third": 2}[position]
+    return names[place] if place < len(names) else "nothing"
 
 
 def _chain(first: str, second: str) -> str:
@@ -98,7 +99,9 @@ def _letter(place: str, letters: str) -> str:
     return parts[number - 1] if 1 <= number <= len(parts) else "nothing"
 
 
-_INT = r"-?\d+"
+# Long enough for every item, short enough that no text makes the arithmetic slow.
+_DIGITS = r"[0-9]{1,18}"
+_INT = rf"-?{_DIGITS}"
 _WORD = r"[A-Za-z]+"
 _DAY = "|".join(DAYS)
 _DIRECTION = "|".join(sorted(COMPASS, key=len, reverse=True))
@@ -106,7 +109,7 @@ _TRUTH = "True|False"
 _ANSWER = "yes|no"
 _ORDER = r"[A-Z][a-z]+(?: > [A-Z][a-z]+)+"
 _LETTERS = r"[a-z](?: [a-z])*"
-_NUMBERS = r"-?\d+(?: -?\d+)*"
+_NUMBERS = rf"{_INT}(?: {_INT})*"
 _WHOLE = Fraction
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -133,23 +136,26 @@ OPERATIONS: Mapping[str, Operation] = {
         lambda a, b: _exact(_WHOLE(a) % _WHOLE(b)) if int(b) else "nothing",
     ),
     "clock": Operation(
-        "{0} h {1} min is {out}", (r"\d+", r"\d+"), r"\d+:\d\d", lambda h, m: f"{int(h)}:{m:0>2}"
+        "{0} h {1} min is {out}",
+        (_DIGITS, _DIGITS),
+        rf"{_DIGITS}:[0-9][0-9]",
+        lambda h, m: f"{int(h)}:{m:0>2}",
     ),
     "day": Operation(
         "{0} + {1} days is {out}",
-        (_DAY, r"\d+"),
+        (_DAY, _DIGITS),
         _DAY,
         lambda day, n: DAYS[(DAYS.index(day) + int(n)) % 7],
     ),
     "right": Operation(
         "{0} right {1} is {out}",
-        (_DIRECTION, r"\d+"),
+        (_DIRECTION, _DIGITS),
         _DIRECTION,
         lambda d, n: COMPASS[(COMPASS.index(d) + int(n)) % 8],
     ),
     "left": Operation(
         "{0} left {1} is {out}",
-        (_DIRECTION, r"\d+"),
+        (_DIRECTION, _DIGITS),
         _DIRECTION,
         lambda d, n: COMPASS[(COMPASS.index(d) - int(n)) % 8],
     ),
@@ -183,14 +189,17 @@ OPERATIONS: Mapping[str, Operation] = {
         "{0} backwards is {out}", (_LETTERS,), _LETTERS, lambda s: " ".join(s.split()[::-1])
     ),
     "smallest": Operation("smallest of {0} is {out}", (_NUMBERS,), _INT, _smallest),
-    "letter": Operation("letter {0} of {1} is {out}", (r"\d+", _LETTERS), "[a-z]", _letter),
+    "letter": Operation("letter {0} of {1} is {out}", (_DIGITS, _LETTERS), "[a-z]", _letter),
     "shift": Operation(
         "{0} + {1} is {out}",
-        ("[a-z]", r"\d+"),
+        ("[a-z]", _DIGITS),
         "[a-z]",
         lambda a, n: ALPHABET[(ALPHABET.index(a) + int(n)) % 26],
     ),
 }
+
+# Characters; no item needs a fifth of it.
+MAX_LINE = 1000
 
 _PATTERNS = {name: operation.pattern() for name, operation in OPERATIONS.items()}
 
@@ -203,6 +212,8 @@ def render_step(step: WorkStep, variant: int = 0) -> str:
 
 def parse_line(line: str) -> WorkStep | None:
     """The step that a line states, whether it holds or not; None when it states none."""
+    if len(line) > MAX_LINE:
+        return None
     for role, leads in LEADS.items():
         for lead in leads:
             if lead and line.startswith(lead):

@@ -65,9 +65,9 @@ class Matches:
 
 def label(text: str) -> str:
     """A short text for a value's canonical JSON that equal values share: 1 and 1.0, not true."""
-    if text[0] in "-0123456789":
-        number = json.loads(text)
-        return str(int(number)) if number == int(number) else text
+    if text[0] in "-0123456789" and ("." in text or "e" in text):
+        number = float(text)
+        return str(int(number)) if number.is_integer() else text
     return text if len(text) <= _LONG else "#" + hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -96,26 +96,27 @@ def add(
         start += len(part)
 
 
-def match(connection: sqlite3.Connection, stored: int, filters: Mapping[str, Any]) -> Matches:
+def match(
+    connection: sqlite3.Connection,
+    stored: int,
+    filters: Mapping[str, Any],
+    import_id: str | None = None,
+) -> Matches:
     """The traces among the first ``stored`` whose meta equals every filter.
 
     A key that is absent equals nothing, not even None.
     """
-    wanted = [("$." + key, label(canonical_json(value))) for key, value in filters.items()]
     chunks = {chunk: (bits, False) for chunk, bits in _all(stored)}
-    for key, text in wanted:
-        chunks = _intersect(chunks, _lookup(connection, key, text))
+    for key, value in filters.items():
+        found = _lookup(connection, "$." + key, label(canonical_json(value)))
+        chunks = _intersect(chunks, found)
+    if import_id is not None:
+        chunks = _intersect(chunks, _lookup(connection, IMPORT_KEY, import_id))
     exact = [
         (chunk, _verify(connection, chunk, bits, filters) if doubtful else bits)
         for chunk, (bits, doubtful) in sorted(chunks.items())
     ]
     return Matches(tuple((chunk, bits) for chunk, bits in exact if bits))
-
-
-def match_import(connection: sqlite3.Connection, import_id: str) -> Matches:
-    """The traces that one import stored."""
-    found = _lookup(connection, IMPORT_KEY, import_id)
-    return Matches(tuple((chunk, bits) for chunk, (bits, _) in sorted(found.items())))
 
 
 def _bitmaps(position: int, members: Sequence[Mapping[str, str]]) -> dict[str, dict[str, int]]:

@@ -70,8 +70,8 @@ def known(
     for start in range(0, len(heads), FETCH):
         part = heads[start : start + FETCH]
         rows = connection.execute(
-            "SELECT source, content_key, id FROM traces WHERE substr(content_key, 1, 8) IN "
-            f"({', '.join('?' * len(part))}) ORDER BY sequence",  # noqa: S608 - only marks
+            "SELECT source, content_key, id FROM traces "  # noqa: S608 - marks only
+            f"WHERE substr(content_key, 1, 8) IN ({_marks(part)}) ORDER BY sequence",
             part,
         )
         for source, key, trace_id in rows:
@@ -103,14 +103,9 @@ def page(database: Database, limit: int, offset: int) -> list[StoredTrace]:
     return [_stored(row) for row in rows]
 
 
-def match(database: Database, filters: Mapping[str, Any]) -> Matches:
-    """The traces whose meta equals every filter."""
-    return labels.match(database.conn, count(database), filters)
-
-
-def match_import(database: Database, import_id: str) -> Matches:
-    """The traces that one import stored."""
-    return labels.match_import(database.conn, import_id)
+def match(database: Database, filters: Mapping[str, Any], import_id: str | None) -> Matches:
+    """The traces whose meta equals every filter, of one import only when it is named."""
+    return labels.match(database.conn, count(database), filters, import_id)
 
 
 def sequences_of(database: Database, trace_ids: Sequence[str]) -> dict[str, int]:

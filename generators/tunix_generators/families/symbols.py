@@ -56,8 +56,8 @@ class NextInSequence(Family):
         text = " ".join(str(number) for number in shown)
         prompt = surface.pick((f"What comes next: {text}?", f"Continue {text} by one number."))
         if not growth:
-            steps = (subtract(shown[1], shown[0]), add(shown[2], step))
-            return Question(prompt, steps, steps[-1].output)
+            last = add(shown[2], step)
+            return Question(prompt, (subtract(shown[1], shown[0]), last), last.output)
         first, second, third = (shown[k + 1] - shown[k] for k in range(3))
         steps = (
             subtract(shown[1], shown[0]),

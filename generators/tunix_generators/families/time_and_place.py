@@ -142,6 +142,7 @@ class OrderingPeople(Family):
 
     PEOPLE = (3, 4, 7)
     POSITIONS = ("first", "last", "second", "third")
+    POSITIONS_AT = (0, -1, 1, 2)
     SCALES = (
         ("taller", "tallest", "shortest"),
         ("older", "oldest", "youngest"),
@@ -167,12 +168,12 @@ class OrderingPeople(Family):
             longer = f"{order} > {b}"
             steps.append(WorkStep("chain", (order, f"{a} > {b}"), longer))
             order = longer
-        answer = self.answer(level, values)
+        answer = order.split(" > ")[self.POSITIONS_AT[values[-1]]]
         steps.append(WorkStep("pick", (position, order), answer))
         return Question(prompt, tuple(steps), answer)
 
     def answer(self, level: int, values: tuple[int, ...]) -> str:
-        return self._people(level, values)[(0, -1, 1, 2)[values[-1]]]
+        return self._people(level, values)[self.POSITIONS_AT[values[-1]]]
 
     @staticmethod
     def _people(level: int, values: tuple[int, ...]) -> list[str]:

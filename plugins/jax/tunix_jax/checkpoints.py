@@ -95,8 +95,8 @@ def save_model(
     temporary = directory.with_name(f".{directory.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    flat = traverse_util.flatten_dict(params, sep=".")
-    arrays = {name: np.asarray(value) for name, value in sorted(flat.items())}
+    flat = traverse_util.flatten_dict(params)
+    arrays = {".".join(map(str, path)): np.asarray(value) for path, value in flat.items()}
     save_file(arrays, temporary / "model.safetensors")
     config = {"architecture": "tunix_jax.decoder", "dtype": dtype, "model": asdict(shape)}
     (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

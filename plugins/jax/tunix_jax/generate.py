@@ -15,9 +15,8 @@ from tunix_core.errors import UsageError
 from tunix_core.protocols import GenerationConfig
 from tunix_core.records import Completion, Prompt
 from tunix_jax.config import ModelConfig
-from tunix_jax.model import Decoder
+from tunix_jax.model import Decoder, make_model, merge
 from tunix_jax.tokenizer import TextTokenizer
-from tunix_jax.train_step import make_model, merge
 
 # Prompts are padded to a multiple of this; each multiple is compiled once.
 BUCKET = 32
@@ -191,10 +190,11 @@ def _generate(
         made = made.at[:, count].set(jnp.where(stopped, made[:, count], token))
         counts = jnp.where(stopped, counts, count + 1)
         stopped |= jnp.any(token[:, None] == stops[None], axis=1)
-        at = lengths + count
-        mask = places[None, None, :] <= at[:, None, None]
-        hidden, cache = model.step(token[:, None], at[:, None], cache, mask, at)
-        return count + 1, made, counts, cache, choose(hidden[:, 0], at + 1), stopped
+        # Prompts end where they end, but every row writes its new tokens at the same place.
+        at, position = prompt + count, lengths + count
+        mask = (places < lengths[:, None]) | ((places >= prompt) & (places <= at))
+        hidden, cache = model.step(token[:, None], position[:, None], cache, mask[:, None], at)
+        return count + 1, made, counts, cache, choose(hidden[:, 0], position + 1), stopped
 
     made = jnp.zeros((batch, max_new), jnp.int32)
     counts = jnp.zeros(batch, jnp.int32)
@@ -211,8 +211,7 @@ def _prefill(
     cache = model.empty_cache(batch, prompt + max_new, dtype)
     positions = jnp.broadcast_to(jnp.arange(prompt), tokens.shape)
     mask = jnp.arange(prompt + max_new)[None, None, :] <= positions[..., None]
-    start = jnp.zeros(batch, jnp.int32)
-    hidden, cache = model.step(tokens, positions, cache, mask, start)
+    hidden, cache = model.step(tokens, positions, cache, mask, 0)
     return cache, hidden[jnp.arange(batch), lengths - 1]
 
 

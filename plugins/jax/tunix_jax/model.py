@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -158,7 +160,7 @@ class Decoder(nnx.Module):
         positions: jax.Array,
         cache: list[LayerCache],
         mask: jax.Array,
-        at: jax.Array,
+        at: jax.Array | int,
     ) -> tuple[jax.Array, list[LayerCache]]:
         """Run tokens against a cache of earlier ones.
 
@@ -167,7 +169,7 @@ class Decoder(nnx.Module):
             positions: int32[batch, new].
             cache: Keys and values of every layer.
             mask: bool[batch, new, length]; which cached places each token may look at.
-            at: int32[batch]; where in the cache the new keys and values go.
+            at: int32; where in the cache the new keys and values go, the same for all rows.
 
         Returns:
             Hidden states [batch, new, d_model] and the cache with the new tokens in it.
@@ -188,8 +190,18 @@ class Decoder(nnx.Module):
         return [(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)) for _ in self.blocks]
 
 
-def _write(cache: jax.Array, new: jax.Array, at: jax.Array) -> jax.Array:
-    """Put ``new`` [batch, new, heads, width] at each row's own place."""
-    return jax.vmap(lambda c, n, place: jax.lax.dynamic_update_slice(c, n, (place, 0, 0)))(
-        cache, new, at
-    )
+def make_model(config: ModelConfig, seed: int) -> tuple[Any, Any]:
+    """Graph definition and parameters (nested dicts of arrays) of a new decoder."""
+    graph, params = nnx.split(Decoder(config, nnx.Rngs(params=seed)), nnx.Param)
+    return graph, nnx.to_pure_dict(params)
+
+
+def merge(graph: Any, params: Any) -> Decoder:
+    """The module of a graph definition and parameters; cheap, done while tracing."""
+    model: Decoder = nnx.merge(graph, nnx.State(jax.tree.map(nnx.Param, params)))
+    return model
+
+
+def _write(cache: jax.Array, new: jax.Array, at: jax.Array | int) -> jax.Array:
+    """Put ``new`` [batch, new, heads, width] at place ``at`` of every row."""
+    return jax.lax.dynamic_update_slice(cache, new, (0, at, 0, 0))

@@ -1,0 +1,1 @@
+"""The core's evaluators; each reads predictions and needs no accelerator."""

@@ -1,0 +1,159 @@
+"""Do the equations that are shown hold?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+from attrs import frozen
+
+from tunix_core.evaluators._common import labels, scorecard
+from tunix_core.records import Completion, Item, Score, Scorecard
+from tunix_core.rendering import extract_work
+
+MAX_DIGITS = 60
+MAX_TOKENS = 200
+
+_TOKEN = re.compile(r"\s*(?:(\d+(?:,\d{3})*(?:\.\d+)?)|([-+*/%^()×÷·−]))")
+_SIDE = r"[\d(][\d.,\s()+*/%×÷·−-]*"
+_EQUATION = re.compile(rf"(?<![\w.])-?{_SIDE}(?:=\s*-?{_SIDE})+")
+_SAME = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-"})
+
+
+class _CannotCompute(Exception):
+    """The text is no arithmetic expression of bounded size."""
+
+
+@frozen
+class Equation:
+    """An equation found in a text.
+
+    Args:
+        text: As it stands there.
+        holds: Whether all its sides are equal.
+    """
+
+    text: str
+    holds: bool
+
+
+def equations(text: str) -> Iterator[Equation]:
+    """Every equation between arithmetic expressions, line by line, checked exactly."""
+    for line in text.splitlines():
+        for match in _EQUATION.finditer(line):
+            found = match.group().strip().rstrip(".,")
+            try:
+                sides = [evaluate(side) for side in found.split("=")]
+            except _CannotCompute:
+                continue
+            yield Equation(found, all(side == sides[0] for side in sides))
+
+
+def evaluate(expression: str) -> Fraction:
+    """The exact value of an expression of numbers, ``+ - * / %`` and parentheses.
+
+    Raises:
+        _CannotCompute: It is none, divides by zero, or is too large.
+    """
+    parser = _Parser(_tokens(expression))
+    value = parser.sum()
+    if not parser.done():
+        raise _CannotCompute(expression)
+    return value
+
+
+def _tokens(expression: str) -> list[str]:
+    text = expression.translate(_SAME).strip()
+    tokens = []
+    place = 0
+    while place < len(text):
+        match = _TOKEN.match(text, place)
+        if match is None or len(tokens) >= MAX_TOKENS:
+            raise _CannotCompute(expression)
+        tokens.append((match.group(1) or match.group(2)).replace(",", ""))
+        place = match.end()
+    return tokens
+
+
+class _Parser:
+    """Recursive descent over ``sum -> product -> factor``."""
+
+    def __init__(self, tokens: list[str]) -> None:
+        self._tokens = tokens
+        self._place = 0
+        self._depth = 0
+
+    def done(self) -> bool:
+        return self._place == len(self._tokens)
+
+    def _next(self, *wanted: str) -> str | None:
+        if not self.done() and self._tokens[self._place] in wanted:
+            self._place += 1
+            return self._tokens[self._place - 1]
+        return None
+
+    def sum(self) -> Fraction:
+        value = self._product()
+        while sign := self._next("+", "-"):
+            other = self._product()
+            value = value + other if sign == "+" else value - other
+        return value
+
+    def _product(self) -> Fraction:
+        value = self._factor()
+        while sign := self._next("*", "/", "%"):
+            other = self._factor()
+            if sign == "*":
+                value *= other
+            elif other == 0:
+                raise _CannotCompute("division by zero")
+            else:
+                value = value / other if sign == "/" else value % other
+            if len(str(value.numerator)) > MAX_DIGITS:
+                raise _CannotCompute("too large")
+        return value
+
+    def _factor(self) -> Fraction:
+        if self._next("-"):
+            return -self._factor()
+        if self._next("("):
+            self._depth += 1
+            if self._depth > 50:
+                raise _CannotCompute("too deep")
+            value = self.sum()
+            if not self._next(")"):
+                raise _CannotCompute("unclosed")
+            return value
+        if self.done() or not self._tokens[self._place][0].isdigit():
+            raise _CannotCompute("no number")
+        token = self._tokens[self._place]
+        self._place += 1
+        if len(token) > MAX_DIGITS:
+            raise _CannotCompute("too large")
+        return Fraction(token)
+
+
+class StepValidity:
+    """The share of the equations shown in the reasoning that hold; none shown, no score."""
+
+    def score(self, item: Item, completion: Completion) -> Score:
+        """Judge one completion; the details list the equations that do not hold."""
+        work = extract_work(completion.text)
+        shown = list(equations(completion.text if work is None else work.reasoning))
+        wrong = [equation.text for equation in shown if not equation.holds]
+        value = None if not shown else 1 - len(wrong) / len(shown)
+        return Score(item.id, value, {"equations": len(shown), "wrong": wrong}, labels(item))
+
+    def aggregate(self, scores: Sequence[Score]) -> Scorecard:
+        """The mean share over the items that show equations.
+
+        Metrics: ``shown`` is the share of items that show any, ``all_hold`` the share of those
+        whose equations all hold.
+        """
+        judged = [score.value for score in scores if score.value is not None]
+        metrics = {
+            "shown": len(judged) / max(len(scores), 1),
+            "all_hold": sum(value == 1.0 for value in judged) / max(len(judged), 1),
+        }
+        return scorecard(scores, metrics)
