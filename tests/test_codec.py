@@ -253,7 +253,7 @@ def test_a_key_that_occurs_twice_is_always_found(trace: Trace, key: str, tail: s
     }[key]
     if trace.meta is not None and key == "k":
         return
-    with pytest.raises(InvalidRecordError, match="occurs twice|not JSON"):
+    with pytest.raises(InvalidRecordError, match=r"occurs twice|not JSON"):
         trace_from_json(twice)
 
 

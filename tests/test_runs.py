@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from tunix_core.records import Run
 SLOW = {"steps": 400, "step_seconds": 0.05}
 
 
-def start(workspace: Workspace, settings: dict[str, object], **options: object) -> Run:
+def start(workspace: Workspace, settings: Mapping[str, object], **options: object) -> Run:
     run = workspace.runs.create("numbers-v1", "counting", settings, **options)  # type: ignore[arg-type]
     return workspace.worker().execute(run.id)
 

@@ -41,7 +41,7 @@ class DemoConfig:
     generator_settings: Mapping[str, Any] = field(factory=lambda: {"difficulty": 1})
     trainer: str = "jax"
     trainer_settings: Mapping[str, Any] = field(factory=lambda: {"preset": "small"})
-    train_items: int = 24_000
+    train_items: int = 21_000
     test_items: int = 500
     seed: int = 42
 

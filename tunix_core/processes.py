@@ -141,8 +141,11 @@ def run_child(arguments: Sequence[str], log: Path, poll: Callable[[], None]) -> 
 def stop_when_parent_dies() -> None:
     """In a child: end this process as soon as standard input reaches its end."""
 
+    standard_input = sys.stdin.fileno()
+
     def watch() -> None:
-        while sys.stdin.buffer.read(1):
+        # Unbuffered: a buffered read holds a lock that the interpreter wants when it ends.
+        while os.read(standard_input, 1):
             pass
         os._exit(PARENT_DIED)
 

@@ -5,7 +5,7 @@ Limits on traces are those of the wire contract, so that whatever is stored can 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from attrs import Attribute, field, frozen
@@ -64,6 +64,10 @@ def _steps(_: object, attribute: Attribute[tuple[Step, ...]], value: tuple[Step,
         raise ValueError(f"{attribute.name}: step indices must be unique")
 
 
+def _as_tuple(steps: Iterable[Step]) -> tuple[Step, ...]:
+    return tuple(steps)
+
+
 @frozen
 class Trace:
     """A question, the work shown, and the answer.
@@ -82,7 +86,7 @@ class Trace:
 
     prompt: str = field(validator=_length(1, MAX_PROMPT_CHARS))
     final_answer: str = field(validator=_length(1, MAX_ANSWER_CHARS))
-    steps: tuple[Step, ...] = field(converter=tuple, validator=_steps)
+    steps: tuple[Step, ...] = field(converter=_as_tuple, validator=_steps)
     meta: Mapping[str, Any] | None = None
     trace_version: str = field(default="1.0", validator=_length(1, MAX_VERSION_CHARS))
 
@@ -353,7 +357,7 @@ class Baseline:
     Args:
         name: Unique name.
         run_id: The run that set it.
-        metric: ``evaluator`` or ``evaluator:metric``.
+        metric: Full name of the evaluator whose item scores are compared.
         dataset_key: The dataset it was measured on.
         comparator: Full name of the comparator; it fixes the direction.
         evaluation_id: The evaluation that was the newest when the baseline was set.
@@ -405,6 +409,27 @@ class Verdict:
     new: tuple[str, ...] = ()
     regressions: tuple[Mapping[str, Any], ...] = ()
     reason: str = ""
+
+
+@frozen
+class ModelArtifact:
+    """A family of model versions.
+
+    Args:
+        id: Random UUID.
+        name: Unique name.
+        description: What it is for.
+        task_type: What kind of task it does.
+        created_at: UTC ISO-8601.
+        updated_at: When it last got a version.
+    """
+
+    id: str
+    name: str
+    description: str | None
+    task_type: str | None
+    created_at: str
+    updated_at: str
 
 
 @frozen

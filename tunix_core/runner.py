@@ -10,6 +10,7 @@ import json
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from tunix_core.codec import structure
@@ -71,7 +72,8 @@ def main(arguments: list[str]) -> int:
     job, directory, *rest = arguments
     try:
         workspace = Workspace(Path(directory))
-        {"train": train, "predict": predict}[job](workspace, *rest)
+        jobs: dict[str, Callable[..., None]] = {"train": train, "predict": predict}
+        jobs[job](workspace, *rest)
     except TunixError as error:
         print(f"error: {error}", flush=True)  # noqa: T201 - standard output is the run's log
         return error.exit_code

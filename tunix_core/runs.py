@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -215,7 +216,7 @@ class Runs:
                 if line.endswith(b"\n"):
                     yield json.loads(line)
 
-    def compare(self, run_ids: Sequence[str]) -> dict[str, list[Any]]:
+    def compare(self, run_ids: Sequence[str]) -> dict[str, builtins.list[Any]]:
         """The settings in which runs differ, then their outcomes, each with a value per run."""
         runs = [self.get(run_id) for run_id in run_ids]
         settings = [{**run.config["trainer"], "seed": run.config["seed"]} for run in runs]

@@ -62,13 +62,3 @@ def grouped(scores: Iterable[Score]) -> Mapping[str, Mapping[str, Estimate]]:
         label: {group: estimate(values[label][group]) for group in sorted(values[label])}
         for label in sorted(values)
     }
-
-
-def sign_test(better: int, worse: int) -> float:
-    """Two-sided exact p-value that gains and losses are equally likely (McNemar, 1947)."""
-    n = better + worse
-    if n == 0:
-        return 1.0
-    # Sums of binomial coefficients as integers: exact, and no underflow for large n.
-    tail = sum(math.comb(n, k) for k in range(min(better, worse) + 1))
-    return min(1.0, 2 * tail / 2**n)

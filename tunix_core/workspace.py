@@ -86,7 +86,7 @@ class Workspace:
     def regressions(self) -> Regressions:
         from tunix_core.regressions import Regressions
 
-        return Regressions(self.database, self.plugins, self.paths, self.evaluations)
+        return Regressions(self.database, self.plugins, self.evaluations)
 
     @cached_property
     def models(self) -> Models:

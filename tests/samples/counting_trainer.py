@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from attrs import frozen
 
@@ -49,7 +50,7 @@ class CountingTrainer:
         answers = [json.loads(line)["final_answer"] for line in job.train_data.open()]
         checkpoint = job.output_dir / "checkpoints" / "counts.json"
         checkpoint.parent.mkdir(exist_ok=True)
-        state = {"step": 0, "counts": {}}
+        state: dict[str, Any] = {"step": 0, "counts": {}}
         if job.resume and checkpoint.exists():
             state = json.loads(checkpoint.read_text())
         step, counts = int(state["step"]), Counter(state["counts"])

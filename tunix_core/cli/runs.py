@@ -201,10 +201,8 @@ def compare(workspace: Workspace, run_ids: tuple[str, ...], as_json: bool) -> No
     """Set runs side by side: the settings that differ, and the outcomes."""
     runs = [workspace.runs.get(run_id) for run_id in run_ids]
     table = workspace.runs.compare([run.id for run in runs])
-    rows = [
-        {"": name, **{run.id[:8]: value for run, value in zip(runs, values, strict=True)}}
-        for name, values in table.items()
-    ]
+    names = [run.id[:8] for run in runs]
+    rows = [{"": name, **dict(zip(names, values, strict=True))} for name, values in table.items()]
     emit(table, as_json, table=lambda: print_table(rows))
 
 

@@ -21,7 +21,7 @@ _EQUATION = re.compile(rf"(?<![\w.])-?{_SIDE}(?:=\s*-?{_SIDE})+")
 _SAME = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-"})
 
 
-class _CannotCompute(Exception):
+class _NotArithmeticError(Exception):
     """The text is no arithmetic expression of bounded size."""
 
 
@@ -45,7 +45,7 @@ def equations(text: str) -> Iterator[Equation]:
             found = match.group().strip().rstrip(".,")
             try:
                 sides = [evaluate(side) for side in found.split("=")]
-            except _CannotCompute:
+            except _NotArithmeticError:
                 continue
             yield Equation(found, all(side == sides[0] for side in sides))
 
@@ -54,23 +54,23 @@ def evaluate(expression: str) -> Fraction:
     """The exact value of an expression of numbers, ``+ - * / %`` and parentheses.
 
     Raises:
-        _CannotCompute: It is none, divides by zero, or is too large.
+        _NotArithmeticError: It is none, divides by zero, or is too large.
     """
     parser = _Parser(_tokens(expression))
     value = parser.sum()
     if not parser.done():
-        raise _CannotCompute(expression)
+        raise _NotArithmeticError(expression)
     return value
 
 
 def _tokens(expression: str) -> list[str]:
     text = expression.translate(_SAME).strip()
-    tokens = []
+    tokens: list[str] = []
     place = 0
     while place < len(text):
         match = _TOKEN.match(text, place)
         if match is None or len(tokens) >= MAX_TOKENS:
-            raise _CannotCompute(expression)
+            raise _NotArithmeticError(expression)
         tokens.append((match.group(1) or match.group(2)).replace(",", ""))
         place = match.end()
     return tokens
@@ -107,11 +107,11 @@ class _Parser:
             if sign == "*":
                 value *= other
             elif other == 0:
-                raise _CannotCompute("division by zero")
+                raise _NotArithmeticError("division by zero")
             else:
                 value = value / other if sign == "/" else value % other
             if len(str(value.numerator)) > MAX_DIGITS:
-                raise _CannotCompute("too large")
+                raise _NotArithmeticError("too large")
         return value
 
     def _factor(self) -> Fraction:
@@ -120,17 +120,17 @@ class _Parser:
         if self._next("("):
             self._depth += 1
             if self._depth > 50:
-                raise _CannotCompute("too deep")
+                raise _NotArithmeticError("too deep")
             value = self.sum()
             if not self._next(")"):
-                raise _CannotCompute("unclosed")
+                raise _NotArithmeticError("unclosed")
             return value
         if self.done() or not self._tokens[self._place][0].isdigit():
-            raise _CannotCompute("no number")
+            raise _NotArithmeticError("no number")
         token = self._tokens[self._place]
         self._place += 1
         if len(token) > MAX_DIGITS:
-            raise _CannotCompute("too large")
+            raise _NotArithmeticError("too large")
         return Fraction(token)
 
 

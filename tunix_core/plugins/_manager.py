@@ -279,7 +279,8 @@ class Plugins:
         """Let a plugin bring extension points of its own."""
         for implementation in self._manager.hook.tunix_hookspecs.get_hookimpls():
             if implementation.plugin_name == key:
-                for specs in implementation.function():
+                specs_of_plugin: Any = implementation.function()
+                for specs in specs_of_plugin:
                     self._manager.add_hookspecs(specs)
 
     def _examine(self, key: str, record: PluginRecord) -> tuple[Status, str | None, list[Provided]]:

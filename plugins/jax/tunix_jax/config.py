@@ -121,6 +121,7 @@ class TrainerConfig:
             UsageError: ``model`` names a field that a shape does not have.
         """
         try:
-            return evolve(PRESETS[self.preset], **{**self.model, "vocab_size": vocab_size})
+            changes: dict[str, Any] = {**self.model, "vocab_size": vocab_size}
+            return evolve(PRESETS[self.preset], **changes)
         except TypeError as error:
             raise UsageError(f"model: {error}") from None

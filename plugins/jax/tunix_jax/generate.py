@@ -181,7 +181,7 @@ def _generate(
     cache, last = _prefill(model, dtype, tokens, lengths, max_new)
     first = choose(last, lengths)
 
-    def going(carry: Any) -> jax.Array:
+    def going(carry: Any) -> Any:
         count, *_, stopped = carry
         return (count < max_new) & ~jnp.all(stopped)
 

@@ -152,7 +152,9 @@ class Decoder(nnx.Module):
 
     def logits(self, hidden: jax.Array) -> jax.Array:
         """float32[..., vocab_size] from hidden states, by the transposed embedding."""
-        return (hidden @ self.embedding[...].astype(hidden.dtype).T).astype(jnp.float32)
+        table: jax.Array = self.embedding[...].astype(hidden.dtype)
+        logits: jax.Array = (hidden @ table.T).astype(jnp.float32)
+        return logits
 
     def step(
         self,

@@ -18,10 +18,12 @@ from tunix_core.protocols import GenerationConfig, Predictor, Reporter, TrainJob
 from tunix_core.rendering import Rendered
 from tunix_jax.checkpoints import Checkpoints, load_model, save_model
 from tunix_jax.config import ModelConfig, TrainerConfig
-from tunix_jax.data import PackedRows, pack, read_examples, rows_of_step, tokenize
+from tunix_jax.data import IntArray, PackedRows, pack, read_examples, rows_of_step, tokenize
 from tunix_jax.generate import JaxPredictor
+from tunix_jax.loss import Batch
+from tunix_jax.model import make_model
 from tunix_jax.tokenizer import TextTokenizer
-from tunix_jax.train_step import TrainState, make_eval, make_model, make_state, make_step
+from tunix_jax.train_step import TrainState, make_eval, make_state, make_step
 
 
 def use_compilation_cache() -> None:
@@ -44,9 +46,17 @@ class _Plan:
     total_steps: int
     seed: int
 
-    def batch(self, step: int) -> dict[str, Any]:
-        rows = rows_of_step(step, self.config.rows, len(self.rows), self.seed)
-        return jax.device_put(self.rows.take(rows))  # type: ignore[no-any-return]
+    def rows_of(self, step: int) -> IntArray:
+        return rows_of_step(step, self.config.rows, len(self.rows), self.seed)
+
+    def batch(self, step: int) -> Batch:
+        batch: Batch = jax.device_put(self.rows.take(self.rows_of(step)))
+        return batch
+
+    def tokens_until(self, steps: int) -> int:
+        """Tokens in the first ``steps`` steps, padding excluded."""
+        in_row = np.count_nonzero(self.rows.segments, axis=1)
+        return sum(int(in_row[self.rows_of(step)].sum()) for step in range(steps))
 
     def data_key(self) -> str:
         """Digest of the packed rows and the vocabulary."""
@@ -84,7 +94,7 @@ class JaxTrainer:
         return TrainResult(
             model_dir=model,
             steps=int(state["step"]),
-            tokens=int(state["tokens"]),
+            tokens=plan.tokens_until(int(state["step"])),
             stop_reason=reason,
             metrics=metrics,
         )
@@ -138,14 +148,15 @@ def _train(
     config = plan.config
     step_function = make_step(graph, config, plan.total_steps)
     evaluate = _evaluator(graph, plan)
-    meter = _Meter(reporter, int(state["tokens"]))
     step = int(state["step"])
+    meter = _Meter(reporter, plan.tokens_until(step))
     reason: Any = None
     while step < plan.total_steps and reason is None:
         state, metrics = step_function(state, plan.batch(step))
         step += 1
         held_out = evaluate(state["params"], step)
-        meter.add(step, metrics, held_out)
+        tokens = int(np.count_nonzero(plan.rows.segments[plan.rows_of(step - 1)]))
+        meter.add(step, metrics, tokens, held_out)
         reason = reporter.stop_reason()
         if config.checkpoint_every and step % config.checkpoint_every == 0:
             meter.flush()
@@ -186,13 +197,19 @@ class _Meter:
     def __init__(self, reporter: Reporter, tokens: int) -> None:
         self._reporter = reporter
         self._tokens = tokens
-        self._pending: tuple[int, Mapping[str, Any], Mapping[str, float]] | None = None
+        self._pending: tuple[int, Mapping[str, Any], int, Mapping[str, float]] | None = None
         self._clock = time.perf_counter()
         self.last: dict[str, float] = {}
 
-    def add(self, step: int, metrics: Mapping[str, Any], held_out: Mapping[str, float]) -> None:
+    def add(
+        self,
+        step: int,
+        metrics: Mapping[str, Any],
+        new_tokens: int,
+        held_out: Mapping[str, float],
+    ) -> None:
         self.flush()
-        self._pending = (step, metrics, held_out)
+        self._pending = (step, metrics, new_tokens, held_out)
 
     def flush(self) -> None:
         """Report the step that is still outstanding.
@@ -202,15 +219,15 @@ class _Meter:
         """
         if self._pending is None:
             return
-        step, metrics, held_out = self._pending
+        step, metrics, new_tokens, held_out = self._pending
         self._pending = None
+        self._tokens += new_tokens
         values = {name: float(value) for name, value in metrics.items()} | dict(held_out)
+        values["tokens"] = self._tokens
         if not np.isfinite(values["loss"]):
             raise TunixError(f"the loss is not a number at step {step}", "lower learning_rate")
         now = time.perf_counter()
         seconds, self._clock = now - self._clock, now
-        new_tokens = values["tokens"] - self._tokens
-        self._tokens = int(values["tokens"])
         timings = {"step_seconds": seconds, "tokens_per_second": new_tokens / seconds}
         self._reporter.step(step, values, timings)
         self.last = {**self.last, **values}

@@ -1,0 +1,160 @@
+"""``tunix-rt eval``: judge what a run's model answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tunix_core.cli._common import parse_pairs, pass_workspace
+from tunix_core.cli._output import emit, json_option, print_table, progress
+from tunix_core.codec import structure, unstructure
+from tunix_core.errors import InvalidRecordError, UsageError
+from tunix_core.evaluations import DEFAULT_EVALUATORS
+from tunix_core.protocols import GenerationConfig
+from tunix_core.records import Estimate, Evaluation
+from tunix_core.workspace import Workspace
+
+
+@click.group()
+def command() -> None:
+    """Evaluate runs and show the leaderboard."""
+
+
+@command.command()
+@click.argument("run_id")
+@click.option("--dataset", "dataset_key", required=True, help="The dataset to be answered.")
+@click.option(
+    "-e",
+    "--evaluator",
+    "evaluators",
+    multiple=True,
+    default=DEFAULT_EVALUATORS,
+    show_default=True,
+    help="Name of an evaluator; may be given many times.",
+)
+@click.option(
+    "--generate",
+    "generation",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="How to sample, such as temperature=0.7; greedy by default.",
+)
+@json_option
+@pass_workspace
+def run(
+    workspace: Workspace,
+    run_id: str,
+    dataset_key: str,
+    evaluators: tuple[str, ...],
+    generation: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Let a run's model answer a dataset and judge the answers.
+
+    What was answered before is not answered again, so that judging anew costs little.
+
+    Example: tunix-rt eval run 4f0c2a1b --dataset demo-test-seed42
+    """
+    for name in evaluators:
+        workspace.plugins.find("evaluator", name)
+    config = _generation(generation)
+    total = workspace.datasets.manifest(dataset_key).trace_count
+    with progress(total, f"answering {dataset_key}") as bar:
+        done = 0
+
+        def show(answered: int, _total: int) -> None:
+            nonlocal done
+            bar.advance(answered - done)
+            done = answered
+
+        workspace.predictions.create(run_id, dataset_key, config, show)
+    evaluations = workspace.evaluations.run(run_id, dataset_key, evaluators)
+    rows = [_row(evaluation) for evaluation in evaluations]
+    emit([unstructure(e) for e in evaluations], as_json, table=lambda: print_table(rows))
+
+
+def _generation(pairs: tuple[str, ...]) -> GenerationConfig | None:
+    if not pairs:
+        return None
+    try:
+        return structure(GenerationConfig, parse_pairs(pairs))
+    except InvalidRecordError as error:
+        known = ", ".join(attribute.name for attribute in GenerationConfig.__attrs_attrs__)
+        raise UsageError("--generate: " + "; ".join(error.problems), f"known: {known}") from None
+
+
+@command.command()
+@click.argument("evaluation_id")
+@click.option("--items", is_flag=True, help="Show the judgement of every item.")
+@json_option
+@pass_workspace
+def show(workspace: Workspace, evaluation_id: str, items: bool, as_json: bool) -> None:
+    """Show an evaluation, with its groups and intervals."""
+    evaluation = workspace.evaluations.get(evaluation_id)
+    data = unstructure(evaluation)
+    scores = [unstructure(s) for s in workspace.evaluations.scores(evaluation)] if items else []
+    if items:
+        data["items"] = scores
+
+    def table() -> None:
+        print_table([_row(evaluation)])
+        for label, groups in evaluation.scorecard.groups.items():
+            click.echo("")
+            print_table([{label: name, **_estimate(estimate)} for name, estimate in groups.items()])
+        if evaluation.scorecard.metrics:
+            click.echo("")
+            print_table(
+                [{"metric": name, "value": v} for name, v in evaluation.scorecard.metrics.items()]
+            )
+        if scores:
+            click.echo("")
+            print_table(
+                [{"item": s["item_id"], "score": s["value"], **s["details"]} for s in scores]
+            )
+
+    emit(data, as_json, table)
+
+
+@command.command()
+@click.option("-e", "--evaluator", default="answer_correctness", show_default=True)
+@click.option("--dataset", "dataset_key", help="Only this dataset.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--offset", default=0, show_default=True, type=click.IntRange(0))
+@json_option
+@pass_workspace
+def leaderboard(
+    workspace: Workspace,
+    evaluator: str,
+    dataset_key: str | None,
+    limit: int,
+    offset: int,
+    as_json: bool,
+) -> None:
+    """Rank runs by their newest evaluation, best first."""
+    ranked = workspace.evaluations.leaderboard(evaluator, dataset_key, limit, offset)
+    rows = [
+        {"rank": rank, "model": workspace.runs.get(e.run_id).model_id, **_row(e)}
+        for rank, e in enumerate(ranked, start=offset + 1)
+    ]
+    emit([unstructure(e) for e in ranked], as_json, table=lambda: print_table(rows))
+
+
+def _row(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "run": evaluation.run_id[:8],
+        "dataset": evaluation.dataset_key,
+        "evaluator": evaluation.evaluator.removeprefix("tunix-core/"),
+        **_estimate(evaluation.scorecard.overall),
+        "evaluation": evaluation.id,
+    }
+
+
+def _estimate(estimate: Estimate) -> dict[str, Any]:
+    if estimate.mean is None or estimate.low is None or estimate.high is None:
+        return {"score": None, "95 % interval": None, "n": estimate.n}
+    return {
+        "score": f"{estimate.mean:.3f}",
+        "95 % interval": f"{estimate.low:.3f} to {estimate.high:.3f}",
+        "n": estimate.n,
+    }

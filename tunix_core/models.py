@@ -1,0 +1,288 @@
+"""Models: runs promoted to immutable versions, found again by name, label or alias."""
+
+from __future__ import annotations
+
+import builtins
+import difflib
+import re
+import shutil
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from tunix_core.clock import new_id, now
+from tunix_core.datasets import Datasets
+from tunix_core.errors import ConflictError, NotFoundError, TunixError, UsageError
+from tunix_core.evaluations import Evaluations
+from tunix_core.files import atomic_file
+from tunix_core.paths import WorkspacePaths
+from tunix_core.plugins import Plugins
+from tunix_core.protocols import Registry
+from tunix_core.records import Evaluation, ModelArtifact, ModelVersion
+from tunix_core.runs import Runs
+from tunix_core.store import models as store
+
+DEFAULT_REGISTRY = "local"
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,256}")
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# The same bytes for the same model: a zip file records times, and these have none.
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+class Models:
+    """Promotes runs, and hands out what was promoted after checking it."""
+
+    def __init__(
+        self,
+        database: Database,
+        plugins: Plugins,
+        paths: WorkspacePaths,
+        datasets: Datasets,
+        runs: Runs,
+        evaluations: Evaluations,
+    ) -> None:
+        self._database = database
+        self._plugins = plugins
+        self._paths = paths
+        self._datasets = datasets
+        self._runs = runs
+        self._evaluations = evaluations
+
+    def create(
+        self, name: str, description: str | None = None, task_type: str | None = None
+    ) -> ModelArtifact:
+        """Make a family of versions.
+
+        Raises:
+            UsageError: The name is not letters, digits, ``.``, ``_`` and ``-``.
+            ConflictError: It exists already.
+        """
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"{name!r} cannot be the name of a model",
+                "use 1 to 256 letters, digits, '.', '_' and '-'",
+            )
+        created = now()
+        artifact = ModelArtifact(new_id(), name, description, task_type, created, created)
+        store.insert_artifact(self._database, artifact)
+        return artifact
+
+    def promote(
+        self,
+        name: str,
+        run_id: str,
+        label: str | None = None,
+        description: str | None = None,
+        registry: str = DEFAULT_REGISTRY,
+    ) -> ModelVersion:
+        """Make a run's model a version; the family is made as needed.
+
+        The version's metrics are the newest scores of each evaluator and version.
+
+        Args:
+            name: Name of the family.
+            run_id: A completed run.
+            label: Label of the version; ``v1``, ``v2``, ... by default.
+            description: What is special about it.
+            registry: Name of the registry that shall hold it.
+
+        Returns:
+            The version; without a label, the one with the same content when there is one.
+
+        Raises:
+            NotFoundError: No such run.
+            UsageError: The run is not completed, or the label is not allowed.
+            ConflictError: The label names other content.
+        """
+        if label is not None and not _LABEL.fullmatch(label):
+            raise UsageError(
+                f"{label!r} cannot be a version",
+                "use up to 64 letters, digits, '.', '_' and '-', the first a letter or digit",
+            )
+        run = self._runs.get(run_id)
+        model = self._paths.run(run.id) / "model"
+        if run.status != "completed" or not model.is_dir():
+            raise UsageError(
+                f"run {run.id} cannot be promoted: its status is {run.status}",
+                f"see: tunix-rt runs show {run.id[:8]}",
+            )
+        provided = self._plugins.find("registry", registry)
+        evaluations = _newest(self._evaluations.of_run(run.id))
+        stored = self._registry(provided.full_name).put(model)
+        artifact = store.find_artifact(self._database, name) or self.create(name)
+        version = ModelVersion(
+            id=new_id(),
+            artifact=artifact.name,
+            version="",
+            sha256=stored.sha256,
+            size_bytes=stored.size_bytes,
+            source_run_id=run.id,
+            registry=provided.full_name,
+            metrics={_metric(e): e.score for e in reversed(evaluations)},
+            config=run.config,
+            provenance={
+                "dataset_key": run.dataset_key,
+                "dataset_sha256": self._datasets.manifest(run.dataset_key).sha256,
+                "trainer": run.trainer,
+                "model_id": run.model_id,
+                "plugins": dict(run.plugins),
+                "evaluations": [_reference(e) for e in evaluations],
+            },
+            created_at=now(),
+            description=description,
+        )
+        kept = store.insert_version(self._database, artifact, version, label)
+        if kept.id == version.id:
+            self._plugins.observe("tunix_model_promoted", version=kept)
+        return kept
+
+    def list(self) -> builtins.list[ModelArtifact]:
+        """Every family, the last changed first."""
+        return store.artifacts(self._database)
+
+    def get(self, name: str) -> ModelArtifact:
+        """A family by its name or id.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        artifact = store.find_artifact(self._database, name)
+        if artifact is None:
+            close = difflib.get_close_matches(name, [a.name for a in self.list()], n=1)
+            hint = f"did you mean {close[0]!r}?" if close else "see: tunix-rt models list"
+            raise NotFoundError(f"model {name!r} not found", hint)
+        return artifact
+
+    def versions(self, name: str) -> builtins.list[ModelVersion]:
+        """The versions of a family, newest first."""
+        return store.versions(self._database, self.get(name).id)
+
+    def aliases(self, name: str) -> dict[str, str]:
+        """The version label behind each alias of a family."""
+        return store.aliases(self._database, self.get(name).id)
+
+    def version(self, reference: str) -> ModelVersion:
+        """A version by ``name`` (its newest), ``name@label``, ``name@alias`` or id.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        name, at, wanted = reference.partition("@")
+        by_id = None if at else store.find_version(self._database, reference)
+        if by_id is not None:
+            return by_id
+        artifact = self.get(name)
+        held = store.versions(self._database, artifact.id)
+        if not held:
+            raise NotFoundError(
+                f"model {name!r} has no version", f"tunix-rt models promote {name} RUN"
+            )
+        if not at:
+            return held[0]
+        for version in held:
+            if version.version == wanted:
+                return version
+        aliased = store.find_alias(self._database, artifact.id, wanted)
+        if aliased is None:
+            known = ", ".join(version.version for version in held)
+            raise NotFoundError(f"model {name!r} has no version {wanted!r}", f"known: {known}")
+        return aliased
+
+    def alias(self, reference: str, alias: str) -> ModelVersion:
+        """Let ``alias`` point to a version, wherever it pointed before.
+
+        Raises:
+            NotFoundError: No such version.
+            UsageError: The alias is not allowed, or is the label of a version.
+        """
+        version = self.version(reference)
+        artifact = self.get(version.artifact)
+        if not _LABEL.fullmatch(alias):
+            raise UsageError(f"{alias!r} cannot be an alias", "use letters, digits, '.', '_', '-'")
+        if any(v.version == alias for v in store.versions(self._database, artifact.id)):
+            raise UsageError(f"{alias!r} is a version of {artifact.name} already")
+        store.put_alias(self._database, artifact.id, alias, version.id)
+        return version
+
+    def verify(self, reference: str) -> Path:
+        """The directory of a version's files, checked just now.
+
+        Raises:
+            NotFoundError: No such version, or its files are gone.
+            IntegrityError: Its files were changed.
+        """
+        version = self.version(reference)
+        return self._registry(version.registry).get(version.sha256)
+
+    def download(self, reference: str, target: Path) -> ModelVersion:
+        """Write a version's files to ``target``: a ``.zip`` file, or else a new directory.
+
+        Raises:
+            ConflictError: The directory exists already.
+            IntegrityError: The stored files were changed.
+            TunixError: The disk is full; nothing is left behind.
+        """
+        version = self.version(reference)
+        source = self.verify(reference)
+        if target.suffix == ".zip":
+            _write_zip(source, target)
+        elif target.exists():
+            raise ConflictError(f"{target} exists already", "choose a new directory")
+        else:
+            _copy_tree(source, target)
+        return version
+
+    def _registry(self, full_name: str) -> Registry:
+        provided = self._plugins.find("registry", full_name)
+        directory = self._paths.models / provided.full_name.replace("/", ".")
+        registry = provided.create(directory)
+        if not isinstance(registry, Registry):
+            raise TunixError(f"{provided.full_name} is no registry")
+        return registry
+
+
+def _newest(evaluations: Sequence[Evaluation]) -> builtins.list[Evaluation]:
+    """The first of each evaluator and version, of evaluations that come newest first."""
+    held: dict[tuple[str, str], Evaluation] = {}
+    for evaluation in evaluations:
+        held.setdefault((evaluation.evaluator, evaluation.evaluator_version), evaluation)
+    return [*held.values()]
+
+
+def _metric(evaluation: Evaluation) -> str:
+    """Bare name of the core's evaluators, full name of others."""
+    return evaluation.evaluator.removeprefix("tunix-core/")
+
+
+def _reference(evaluation: Evaluation) -> dict[str, object]:
+    return {
+        "id": evaluation.id,
+        "evaluator": evaluation.evaluator,
+        "version": evaluation.evaluator_version,
+        "dataset_key": evaluation.dataset_key,
+        "score": evaluation.score,
+    }
+
+
+def _write_zip(source: Path, target: Path) -> None:
+    with atomic_file(target) as out, zipfile.ZipFile(out, "w") as archive:
+        for path in sorted(path for path in source.rglob("*") if path.is_file()):
+            entry = zipfile.ZipInfo(path.relative_to(source).as_posix(), _ZIP_TIME)
+            entry.external_attr = 0o644 << 16
+            with path.open("rb") as file, archive.open(entry, "w", force_zip64=True) as member:
+                shutil.copyfileobj(file, member)
+
+
+def _copy_tree(source: Path, target: Path) -> None:
+    aside = target.with_name(f".{target.name}.{new_id()}")
+    try:
+        # Plain copies, writable: the registry's own are read-only.
+        shutil.copytree(source, aside, copy_function=shutil.copyfile)
+        aside.rename(target)
+    except OSError as error:
+        raise TunixError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
