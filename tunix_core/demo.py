@@ -167,7 +167,7 @@ def _generate(workspace: Workspace, config: DemoConfig, folder: Path, listener: 
             if done % 1000 == 0:
                 listener.progress(done, config.train_items)
     with (folder / "test.jsonl").open("w", encoding="utf-8") as out:
-        for trace in _evenly(list(stream("test", 4 * config.test_items)), config.test_items):
+        for trace in _evenly(list(stream("test", 2 * config.test_items)), config.test_items):
             out.write(_json_line(trace))
 
 

@@ -387,7 +387,8 @@ class Verdict:
         low: Lower end of the 95 % interval of delta.
         high: Upper end of the 95 % interval of delta.
         p_value: Two-sided, of no difference; None when it cannot be had.
-        smallest_detectable: The smallest difference this many pairs could have shown.
+        smallest_detectable: The smallest difference this many pairs could have shown, or None
+            for a single pair.
         n_paired: Items in both.
         missing: Items only in the baseline.
         new: Items only in the candidate.
@@ -403,7 +404,7 @@ class Verdict:
     low: float
     high: float
     p_value: float | None
-    smallest_detectable: float
+    smallest_detectable: float | None
     n_paired: int
     missing: tuple[str, ...] = ()
     new: tuple[str, ...] = ()

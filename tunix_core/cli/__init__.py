@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tunix_core.errors import TunixError
+from tunix_core.errors import TunixError, UsageError
 
 if TYPE_CHECKING:
     from tunix_core.plugins import Plugins
@@ -29,7 +29,9 @@ class PluginCommands(click.Group):
         for provided in _plugins(ctx).contributions("command"):
             if provided.contribution.name == cmd_name:
                 command: Any = provided.factory()
-                return command if isinstance(command, click.Command) else None
+                if not isinstance(command, click.Command):
+                    raise UsageError(f"{provided.full_name} is no click command")
+                return command
         return None
 
     def resolve_command(
@@ -160,6 +162,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             traceback.print_exc()
         print(f"error: {_one_line(error)}", file=sys.stderr)  # noqa: T201
         code = error.exit_code if isinstance(error, TunixError) else 1
+    except Exception as error:
+        # A mistake of ours or of a plugin's: no reason to show people its insides unasked.
+        if debug:
+            traceback.print_exc()
+        reason = f"{type(error).__name__}: {_one_line(error)}"
+        print(f"error: unexpected {reason} (run again with --debug)", file=sys.stderr)  # noqa: T201
+        code = 1
     sys.exit(code)
 
 

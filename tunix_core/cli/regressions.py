@@ -105,6 +105,7 @@ def _row(baseline: Baseline) -> dict[str, str]:
 
 def _print_verdict(baseline: Baseline, verdict: Verdict) -> None:
     p_value = "" if verdict.p_value is None else f"{verdict.p_value:.3g}"
+    detectable = verdict.smallest_detectable
     rows = [
         ("verdict", "regressed" if verdict.regressed else "good"),
         ("why", verdict.reason),
@@ -113,7 +114,7 @@ def _print_verdict(baseline: Baseline, verdict: Verdict) -> None:
         ("candidate", f"{verdict.candidate:.4f}"),
         ("difference", f"{verdict.delta:+.4f} ({verdict.low:+.4f} to {verdict.high:+.4f})"),
         ("p-value", p_value),
-        ("smallest detectable", f"{verdict.smallest_detectable:.4f}"),
+        ("smallest detectable", "" if detectable is None else f"{detectable:.4f}"),
         ("pairs", f"{verdict.n_paired}"),
         ("only in the baseline", f"{len(verdict.missing)}"),
         ("only in the candidate", f"{len(verdict.new)}"),

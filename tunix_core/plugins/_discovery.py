@@ -62,8 +62,9 @@ def find() -> list[Found]:
         entry_points = [ep for ep in distribution.entry_points if ep.group == GROUP]
         if not entry_points:
             continue
-        name = normalise(distribution.metadata["Name"])
-        if name not in seen:
+        # What an interrupted installation leaves behind has no metadata; pip ignores it too.
+        name = normalise(distribution.metadata["Name"] or "")
+        if name and name not in seen:
             seen.add(name)
             found += [_describe(distribution, name, ep) for ep in entry_points]
     return sorted(found, key=lambda plugin: (plugin.distribution, plugin.name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -161,8 +161,7 @@ class Plugins:
         found = find()
         chosen.check(found)
         # The core's own come first, so that nothing can take their names.
-        for plugin in sorted(found, key=lambda p: not p.builtin):
-            plugins._add(plugin, chosen)
+        plugins._admit([_load(p, chosen) for p in sorted(found, key=lambda p: not p.builtin)])
         plugins.records = tuple(sorted(plugins.records, key=lambda r: (r.distribution, r.name)))
         for record in plugins.records:
             if record.status not in ("active", "blocked"):
@@ -177,15 +176,15 @@ class Plugins:
             UsageError: One of them is not valid.
         """
         plugins = cls()
-        builtin = import_module("tunix_core.builtin")
-        for module in (builtin, *modules):
+        loaded = []
+        for module in (import_module("tunix_core.builtin"), *modules):
             name = getattr(module, "__name__", type(module).__name__)
             distribution = normalise(name.split(".")[0])
-            record = PluginRecord(name, distribution, "0", name, "active")
-            record = plugins._register(module, record)
-            plugins.records = (*plugins.records, record)
+            loaded.append((PluginRecord(name, distribution, "0", name, "active"), module))
+        plugins._admit(loaded)
+        for record in plugins.records:
             if record.status != "active":
-                raise UsageError(f"plugin {name}: {record.error}")
+                raise UsageError(f"plugin {record.name}: {record.error}")
         return plugins
 
     def contributions(self, kind: str) -> list[Provided]:
@@ -222,39 +221,30 @@ class Plugins:
                 implementation.function(*(arguments[name] for name in implementation.argnames))
             except Exception as error:
                 distribution, version = self._providers[implementation.plugin_name]
-                print(  # noqa: T201
-                    f"warning: {distribution} {version}: {hook_name}: "
-                    f"{type(error).__name__}: {error}",
-                    file=sys.stderr,
-                )
+                warning = f"warning: {distribution} {version}: {hook_name}: {_say(error)}"
+                print(warning, file=sys.stderr)  # noqa: T201
 
     def versions(self) -> dict[str, str]:
         """Versions of the active plugins' distributions, by name."""
         return {r.distribution: r.version for r in self.records if r.status == "active"}
 
-    def _add(self, plugin: Found, selection: Selection) -> None:
-        record = PluginRecord(
-            plugin.name, plugin.distribution, plugin.version, plugin.module, "active"
-        )
-        conflict = _core_conflict(plugin)
-        if not selection.admits(plugin):
-            record = evolve(record, status="blocked")
-        elif conflict is not None:
-            record = evolve(record, status="incompatible", error=conflict)
-        else:
-            started = time.perf_counter()
-            try:
-                module = plugin.entry_point.load()
-            except Exception as error:
-                reason = f"{type(error).__name__}: {error}".splitlines()[0]
-                record = evolve(record, status="failed_import", error=reason)
-            else:
-                spent = round((time.perf_counter() - started) * 1000, 1)
-                record = self._register(module, evolve(record, load_ms=spent))
-        self.records = (*self.records, record)
+    def _admit(self, loaded: Sequence[tuple[PluginRecord, Any]]) -> None:
+        """Register what was loaded, then look at what each plugin offers.
+
+        Plugins with extension points of their own are registered first and nothing is examined
+        before all are registered, so that a hook is known whatever its plugin is called.
+        """
+        records = [record for record, _ in loaded]
+        active = [place for place, record in enumerate(records) if record.status == "active"]
+        for place in sorted(active, key=lambda p: not hasattr(loaded[p][1], "tunix_hookspecs")):
+            records[place] = self._register(loaded[place][1], records[place])
+        for place in active:
+            if records[place].status == "active":
+                records[place] = self._accept(loaded[place][1], records[place])
+        self.records = tuple(records)
 
     def _register(self, module: Any, record: PluginRecord) -> PluginRecord:
-        key = f"{record.distribution}:{record.name}"
+        key = _key(record)
         try:
             self._manager.register(module, name=key)
         except ValueError as error:
@@ -262,7 +252,24 @@ class Plugins:
         except pluggy.PluginValidationError as error:
             return evolve(record, status="invalid", error=" ".join(str(error).split()))
         self._providers[key] = (record.distribution, record.version)
-        self._add_hooks(key)
+        try:
+            self._add_hooks(key)
+        except Exception as error:
+            self._manager.unregister(name=key)
+            return evolve(record, status="invalid", error=f"tunix_hookspecs failed: {_say(error)}")
+        return record
+
+    def _add_hooks(self, key: str) -> None:
+        """Let a plugin bring extension points of its own."""
+        for implementation in self._manager.hook.tunix_hookspecs.get_hookimpls():
+            if implementation.plugin_name == key:
+                specs_of_plugin: Any = implementation.function()
+                for specs in specs_of_plugin:
+                    self._manager.add_hookspecs(specs)
+
+    def _accept(self, module: Any, record: PluginRecord) -> PluginRecord:
+        """Take all that a registered plugin offers, or nothing of it."""
+        key = _key(record)
         status, error_text, offered = self._examine(key, record)
         if error_text is not None:
             self._manager.unregister(name=key)
@@ -274,14 +281,6 @@ class Plugins:
             hooks=tuple(sorted(c.name for c in self._manager.get_hookcallers(module) or ())),
             contributions=tuple(f"{p.contribution.kind} {p.full_name}" for p in offered),
         )
-
-    def _add_hooks(self, key: str) -> None:
-        """Let a plugin bring extension points of its own."""
-        for implementation in self._manager.hook.tunix_hookspecs.get_hookimpls():
-            if implementation.plugin_name == key:
-                specs_of_plugin: Any = implementation.function()
-                for specs in specs_of_plugin:
-                    self._manager.add_hookspecs(specs)
 
     def _examine(self, key: str, record: PluginRecord) -> tuple[Status, str | None, list[Provided]]:
         unknown = self._unknown_hook(key)
@@ -296,8 +295,7 @@ class Plugins:
                 try:
                     returned = list(implementation.function())
                 except Exception as error:
-                    reason = f"{hook_name} failed: {type(error).__name__}: {error}"
-                    return "invalid", reason, []
+                    return "invalid", f"{hook_name} failed: {_say(error)}", []
                 for contribution in returned:
                     if not isinstance(contribution, KINDS[kind]):
                         kind_name = type(contribution).__name__
@@ -349,6 +347,32 @@ class Plugins:
         return hint
 
 
+def _load(plugin: Found, selection: Selection) -> tuple[PluginRecord, Any]:
+    """Import a plugin's module, if it is selected and compatible; its record and the module."""
+    record = PluginRecord(plugin.name, plugin.distribution, plugin.version, plugin.module, "active")
+    if not selection.admits(plugin):
+        return evolve(record, status="blocked"), None
+    conflict = _core_conflict(plugin)
+    if conflict is not None:
+        return evolve(record, status="incompatible", error=conflict), None
+    started = time.perf_counter()
+    try:
+        module = plugin.entry_point.load()
+    # A module that ends the process when it is imported is broken too.
+    except (Exception, SystemExit) as error:
+        return evolve(record, status="failed_import", error=_say(error)), None
+    return evolve(record, load_ms=round((time.perf_counter() - started) * 1000, 1)), module
+
+
+def _key(record: PluginRecord) -> str:
+    return f"{record.distribution}:{record.name}"
+
+
+def _say(error: BaseException) -> str:
+    """What went wrong, on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def _resolve(reference: Any, full_name: str) -> Any:
     """The object behind ``"module:attribute"``."""
     if not isinstance(reference, str):
@@ -356,9 +380,11 @@ def _resolve(reference: Any, full_name: str) -> Any:
     module_name, _, attribute = reference.partition(":")
     try:
         return getattr(import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
+    except UsageError:
+        raise
+    except Exception as error:
         raise UsageError(
-            f"{full_name} cannot be used: {reference}: {error}",
+            f"{full_name} cannot be used: {reference}: {_say(error)}",
             f"its plugin's installation is incomplete; see: tunix-rt plugins check {full_name}",
         ) from error
 
@@ -370,10 +396,16 @@ def _core_conflict(plugin: Found) -> str | None:
         return None
     from importlib.metadata import version
 
-    from packaging.requirements import Requirement
+    from packaging.requirements import InvalidRequirement, Requirement
 
     ours = version("tunix-core")
-    for requirement in map(Requirement, needs):
+    for text in needs:
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            return f"its requirement {text!r} cannot be read"
+        if normalise(requirement.name) != "tunix-core":
+            continue
         applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
         if applies and not requirement.specifier.contains(ours, prereleases=True):
             return f"it needs {requirement.name}{requirement.specifier}, this is {ours}"

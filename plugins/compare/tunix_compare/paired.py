@@ -41,7 +41,7 @@ class _Difference:
     low: float
     high: float
     p_value: float | None
-    smallest_detectable: float
+    smallest_detectable: float | None
 
 
 @frozen
@@ -121,7 +121,7 @@ def _difference(before: Sequence[float], after: Sequence[float], confidence: flo
     mean = math.fsum(differences) / n
     binary = all(value in (0.0, 1.0) for value in (*before, *after))
     if n == 1:
-        return _Difference(mean, mean, mean, None, math.inf)
+        return _Difference(mean, mean, mean, None, None)
     deviation = math.sqrt(math.fsum((d - mean) ** 2 for d in differences) / (n - 1))
     half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * deviation / math.sqrt(n)
     normal = NormalDist()

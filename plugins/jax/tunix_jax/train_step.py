@@ -47,7 +47,7 @@ def make_step(graph: Any, config: TrainerConfig, total_steps: int) -> StepFuncti
         metrics = {
             "loss": loss,
             "learning_rate": jnp.asarray(rate(state["step"]), jnp.float32),
-            "grad_norm": optax.global_norm(grads),
+            "grad_norm": optax.tree.norm(grads),
         }
         state = {
             "params": optax.apply_updates(state["params"], updates),

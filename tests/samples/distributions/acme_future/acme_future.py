@@ -1,0 +1,3 @@
+"""Never imported: its requirements say that it does not go with this core."""
+
+raise AssertionError("imported all the same")

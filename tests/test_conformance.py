@@ -1,0 +1,120 @@
+"""The core's own contributions keep the contracts that everyone else's must keep."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from tunix_core.codec import trace_to_json
+from tunix_core.evaluators.answer_correctness import AnswerCorrectness
+from tunix_core.evaluators.show_your_work import ShowYourWork
+from tunix_core.evaluators.step_validity import StepValidity
+from tunix_core.jsonl_source import JsonlSource
+from tunix_core.local_registry import LocalRegistry
+from tunix_core.protocols import Evaluator, Registry, Source
+from tunix_core.records import Completion, Trace
+from tunix_core.testing.evaluator import EvaluatorConformance, Sample, completion, item
+from tunix_core.testing.registry import RegistryConformance
+from tunix_core.testing.source import SourceConformance
+
+
+class TestJsonl(SourceConformance):
+    def make(self) -> Source:
+        return JsonlSource()
+
+    def write(self, directory: Path, traces: Sequence[Trace]) -> Path:
+        path = directory / "traces.jsonl"
+        path.write_text("".join(trace_to_json(trace) + "\n" for trace in traces), encoding="utf-8")
+        return path
+
+    def write_broken(
+        self, directory: Path, traces: Sequence[Trace], place: int
+    ) -> tuple[Path, int]:
+        path = self.write(directory, traces)
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        broken = json.loads(lines[place]) | {"final_answer": 4}
+        lines[place] = json.dumps(broken) + "\n"
+        path.write_text("".join(lines), encoding="utf-8")
+        return path, place + 1
+
+
+class TestLocalRegistry(RegistryConformance):
+    def make(self, directory: Path) -> Registry:
+        return LocalRegistry(directory)
+
+
+class TestAnswerCorrectness(EvaluatorConformance):
+    def make(self) -> Evaluator:
+        return AnswerCorrectness()
+
+    def deserving(self) -> Sequence[Sample]:
+        return [
+            (item("q", "12", answer_type="integer"), completion("12", prompt="q")),
+            (item("q", "1,200", answer_type="integer"), completion("1200.0", prompt="q")),
+            (item("q", "1/2", answer_type="fraction"), completion("2/4", prompt="q")),
+            (item("q", "yes", answer_type="boolean"), completion("True", prompt="q")),
+            (item("q", "a, b", answer_type="set"), completion("b, a", prompt="q")),
+            (item("q", "Anna"), completion(" anna ", prompt="q")),
+            (item("q", "7"), Completion("item q", "Reasoning:\n1. so\nAnswer: 7<end_of_turn>")),
+        ]
+
+    def undeserving(self) -> Sequence[Sample]:
+        return [
+            (item("q", "12", answer_type="integer"), completion("112", prompt="q")),
+            (item("q", "12", answer_type="integer"), completion("12 or 13", prompt="q")),
+            (item("q", "12", answer_type="integer"), completion("1 2", prompt="q")),
+            (item("q", "yes", answer_type="boolean"), completion("yes and no", prompt="q")),
+            (item("q", "a, b", answer_type="list"), completion("b, a", prompt="q")),
+            (item("q", "Anna"), completion("Hanna", prompt="q")),
+            (item("q", "Anna"), completion("not Anna", prompt="q")),
+            (item("q", "12"), Completion("item q", "12")),
+            (item("q", "12"), Completion("item q", "")),
+        ]
+
+
+class TestShowYourWork(EvaluatorConformance):
+    def make(self) -> Evaluator:
+        return ShowYourWork()
+
+    def deserving(self) -> Sequence[Sample]:
+        return [(item("q", "1"), completion("wrong but well formed", prompt="q"))]
+
+    def undeserving(self) -> Sequence[Sample]:
+        good = completion("1", prompt="q")
+        return [
+            (item("q", "1"), Completion("item q", text, stop))
+            for text, stop in (
+                (good.text, "length"),
+                (good.text + " and more", "stop"),
+                ("So: " + good.text, "stop"),
+                (good.text * 2, "stop"),
+                (good.text.replace("</reasoning>", ""), "stop"),
+                (good.text.replace("some work", " "), "stop"),
+                ("<answer>1</answer>\n<reasoning>some work</reasoning>", "stop"),
+                ("<reasoning>a</reasoning>\n<answer> </answer>", "stop"),
+            )
+        ]
+
+
+class TestStepValidity(EvaluatorConformance):
+    def make(self) -> Evaluator:
+        return StepValidity()
+
+    def deserving(self) -> Sequence[Sample]:
+        return [
+            (item("q", "1"), completion("9", work, "q"))
+            for work in (
+                "2 + 2 = 4",
+                "first 1.5 * 2 = 3, then 3 - 4 = -1",
+                "(1 + 2) * 3 = 9 = 4.5 × 2",
+                "1/3 + 1/3 = 2/3",
+                "1,000 + 1 = 1,001",
+            )
+        ]
+
+    def undeserving(self) -> Sequence[Sample]:
+        return [
+            (item("q", "4"), completion("4", work, "q"))
+            for work in ("2 + 2 = 5", "2 + 2 = 4 and 4 + 1 = 6", "no equation at all", "4")
+        ]

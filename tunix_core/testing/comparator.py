@@ -1,0 +1,119 @@
+"""What every comparator must do; subclass :class:`ComparatorConformance` in your tests."""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+import pytest
+
+from tunix_core.codec import unstructure
+from tunix_core.errors import NotComparableError
+from tunix_core.protocols import Comparator, CompareRequest, Tolerance
+from tunix_core.records import Verdict
+
+ITEMS = 200
+
+
+class ComparatorConformance:
+    """The contract of a comparator: paired by item, one direction, chance accounted for.
+
+    Example::
+
+        class TestMine(ComparatorConformance):
+            direction = "lower"
+
+            def make(self):
+                return MyComparator()
+    """
+
+    direction: Literal["higher", "lower"]
+
+    def make(self) -> Comparator:
+        """A comparator with its default settings."""
+        raise NotImplementedError
+
+    def compare(self, shift: float, tolerance: float = 0.0, share: float = 1.0) -> Verdict:
+        """Compare :func:`values` with themselves, the first ``share`` of them better by ``shift``."""
+        baseline = values()
+        better = shift if self.direction == "higher" else -shift
+        moved = int(share * len(baseline))
+        candidate = {
+            item: value + (better if number < moved else 0.0)
+            for number, (item, value) in enumerate(baseline.items())
+        }
+        return self.make().compare(CompareRequest(baseline, candidate, Tolerance(tolerance)))
+
+    def test_is_a_comparator(self) -> None:
+        assert isinstance(self.make(), Comparator)
+
+    def test_states_its_direction(self) -> None:
+        assert self.compare(0.0).direction == self.direction
+
+    def test_no_difference_is_no_regression(self) -> None:
+        verdict = self.compare(0.0)
+        assert not verdict.regressed
+        assert verdict.delta == 0
+        assert verdict.regressions == ()
+
+    def test_worse_beyond_chance_is_a_regression(self) -> None:
+        verdict = self.compare(-0.3, share=0.5)
+        assert verdict.regressed
+        assert verdict.p_value is not None
+        assert verdict.p_value < 0.05
+        assert verdict.low <= verdict.delta <= verdict.high
+        assert abs(verdict.delta) == pytest.approx(0.15)
+        assert len(verdict.regressions) == ITEMS // 2
+        assert {"item_id", "baseline", "candidate"} <= verdict.regressions[0].keys()
+
+    def test_better_is_no_regression(self) -> None:
+        verdict = self.compare(0.3)
+        assert not verdict.regressed
+        assert verdict.regressions == ()
+
+    def test_worse_within_chance_is_no_regression(self) -> None:
+        assert not self.compare(-0.3, share=1 / ITEMS).regressed
+
+    def test_worse_within_the_tolerance_is_no_regression(self) -> None:
+        assert not self.compare(-0.3, tolerance=0.31).regressed
+        assert self.compare(-0.3, tolerance=0.29).regressed
+
+    def test_a_zero_or_one_score_that_collapses_is_a_regression(self) -> None:
+        good, bad = dict.fromkeys(values(), 1.0), dict.fromkeys(values(), 0.0)
+        if self.direction == "lower":
+            good, bad = bad, good
+        assert self.make().compare(CompareRequest(good, bad)).regressed
+        assert not self.make().compare(CompareRequest(bad, good)).regressed
+
+    def test_only_pairs_count_and_the_others_are_listed(self) -> None:
+        baseline = {"a": 0.5, "b": 0.5, "only-before": 0.0}
+        candidate = {"b": 0.5, "a": 0.5, "only-after": 9.0}
+        verdict = self.make().compare(CompareRequest(baseline, candidate))
+        assert verdict.n_paired == 2
+        assert verdict.baseline == verdict.candidate == 0.5
+        assert verdict.missing == ("only-before",)
+        assert verdict.new == ("only-after",)
+
+    def test_without_pairs_nothing_can_be_compared(self) -> None:
+        with pytest.raises(NotComparableError):
+            self.make().compare(CompareRequest({"a": 1.0}, {"b": 1.0}))
+
+    def test_the_order_of_items_makes_no_difference(self) -> None:
+        baseline = values()
+        candidate = {item: value * 0.9 for item, value in baseline.items()}
+        turned = dict(reversed(candidate.items()))
+        first = self.make().compare(CompareRequest(baseline, candidate))
+        assert self.make().compare(CompareRequest(baseline, turned)) == first
+
+    def test_states_what_so_many_pairs_can_detect(self) -> None:
+        detectable = self.compare(-0.3, share=0.5).smallest_detectable
+        assert detectable is not None
+        assert 0 < detectable < 0.3
+
+    def test_a_verdict_is_json(self) -> None:
+        json.dumps(unstructure(self.compare(-0.3)))
+
+
+def values() -> dict[str, float]:
+    """Values of :data:`ITEMS` items that differ."""
+    return {f"item-{number:03}": (number * 37 % 101) / 101 for number in range(ITEMS)}

@@ -1,0 +1,190 @@
+"""What every trainer must do; subclass :class:`TrainerConformance` in your tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from tunix_core.codec import trace_to_json
+from tunix_core.errors import TunixError
+from tunix_core.local_registry import tree_digest
+from tunix_core.protocols import (
+    GenerationConfig,
+    Predictor,
+    StopReason,
+    Trainer,
+    TrainJob,
+    TrainResult,
+)
+from tunix_core.records import Prompt, Step, Trace
+
+STEPS = 6
+STOP_AT = 4
+
+
+class RecordingReporter:
+    """A reporter that keeps what it is told, and asks for an end after ``stop_at`` steps."""
+
+    def __init__(self, stop_at: int | None = None, reason: StopReason = "cancelled") -> None:
+        self.begun: list[tuple[int, int]] = []
+        self.steps: list[tuple[int, Mapping[str, float]]] = []
+        self.messages: list[str] = []
+        self._stop_at = stop_at
+        self._reason: StopReason = reason
+
+    def begin(self, total_steps: int, resumed_from: int) -> None:
+        self.begun.append((total_steps, resumed_from))
+
+    def step(
+        self, step: int, values: Mapping[str, float], timings: Mapping[str, float] | None = None
+    ) -> None:
+        self.steps.append((step, dict(values)))
+
+    def log(self, message: str) -> None:
+        self.messages.append(message)
+
+    def stop_reason(self) -> StopReason | None:
+        # A trainer may report a step while the next one runs, so the questions are counted.
+        if self._stop_at is None:
+            return None
+        self._stop_at -= 1
+        return self._reason if self._stop_at <= 0 else None
+
+
+class TrainerConformance:
+    """The contract of a trainer: repeatable, resumable without a trace, obedient, confined.
+
+    Example::
+
+        class TestMine(TrainerConformance):
+            def make(self):
+                return MyTrainer()
+
+            def config(self, steps):
+                return MyConfig(steps=steps, size="tiny")
+    """
+
+    def make(self) -> Trainer:
+        """A trainer."""
+        raise NotImplementedError
+
+    def config(self, steps: int) -> Any:
+        """Settings of a run of ``steps`` steps that takes seconds."""
+        raise NotImplementedError
+
+    def job(self, directory: Path, steps: int = STEPS, seed: int = 7) -> TrainJob:
+        """A job on a few traces below ``directory``."""
+        directory.mkdir(parents=True, exist_ok=True)
+        data = directory.parent / "dataset.jsonl"
+        lines = [trace_to_json(trace) + "\n" for trace in sample_traces()]
+        data.write_text("".join(lines), encoding="utf-8")
+        return TrainJob("run", data, None, directory, self.config(steps), seed=seed)
+
+    def fit(
+        self, job: TrainJob, stop_at: int | None = None, reason: StopReason = "cancelled"
+    ) -> tuple[TrainResult, RecordingReporter]:
+        """Train and return what came of it and what was reported."""
+        reporter = RecordingReporter(stop_at, reason)
+        return self.make().fit(job, reporter), reporter
+
+    def complete(
+        self, result: TrainResult, prompts: Sequence[Prompt], **changes: Any
+    ) -> dict[str, str]:
+        """What the model says to each prompt, by item."""
+        config = GenerationConfig(max_new_tokens=12, **changes)
+        predictor = self.make().load(result.model_dir, config)
+        assert isinstance(predictor, Predictor)
+        completions = list(predictor.complete(prompts))
+        assert [c.item_id for c in completions] == [p.item_id for p in prompts]
+        return {completion.item_id: completion.text for completion in completions}
+
+    def test_is_a_trainer(self) -> None:
+        assert isinstance(self.make(), Trainer)
+
+    def test_reports_every_step_once_in_order(self, tmp_path: Path) -> None:
+        result, reporter = self.fit(self.job(tmp_path / "run"))
+        assert reporter.begun == [(STEPS, 0)]
+        assert [step for step, _ in reporter.steps] == list(range(1, STEPS + 1))
+        assert all("loss" in values for _, values in reporter.steps)
+        assert (result.steps, result.stop_reason) == (STEPS, "completed")
+        assert result.tokens > 0
+
+    def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(
+        self, tmp_path: Path
+    ) -> None:
+        first, first_reporter = self.fit(self.job(tmp_path / "first"))
+        second, second_reporter = self.fit(self.job(tmp_path / "second"))
+        other, _ = self.fit(self.job(tmp_path / "other", seed=8))
+        assert first_reporter.steps == second_reporter.steps
+        assert tree_digest(first.model_dir) == tree_digest(second.model_dir)
+        assert tree_digest(first.model_dir) != tree_digest(other.model_dir)
+
+    @pytest.mark.parametrize("reason", ["cancelled", "time_budget", "terminated"])
+    def test_a_stop_ends_in_a_usable_model_and_resumes_as_if_it_never_was(
+        self, tmp_path: Path, reason: StopReason
+    ) -> None:
+        whole, whole_reporter = self.fit(self.job(tmp_path / "whole"))
+        job = self.job(tmp_path / "stopped")
+        stopped, before = self.fit(job, STOP_AT, reason)
+        assert (stopped.steps, stopped.stop_reason) == (STOP_AT, reason)
+        self.complete(stopped, sample_prompts(1))
+        resumed, after = self.fit(evolve(job, resume=True))
+        assert after.begun == [(STEPS, STOP_AT)]
+        assert before.steps + after.steps == whole_reporter.steps
+        assert (resumed.steps, resumed.tokens) == (whole.steps, whole.tokens)
+        assert tree_digest(resumed.model_dir) == tree_digest(whole.model_dir)
+
+    def test_resume_without_a_checkpoint_begins_at_the_beginning(self, tmp_path: Path) -> None:
+        result, reporter = self.fit(evolve(self.job(tmp_path / "run"), resume=True))
+        assert reporter.begun == [(STEPS, 0)]
+        assert result.steps == STEPS
+
+    def test_writes_only_its_model_and_checkpoints(self, tmp_path: Path) -> None:
+        job = self.job(tmp_path / "run")
+        self.fit(job)
+        assert {path.name for path in job.output_dir.iterdir()} <= {"model", "checkpoints"}
+
+    def test_what_an_item_gets_does_not_depend_on_its_batch(self, tmp_path: Path) -> None:
+        result, _ = self.fit(self.job(tmp_path / "run"))
+        prompts = sample_prompts(5)
+        for sampling in ({}, {"temperature": 1.0, "seed": 3}):
+            together = self.complete(result, prompts, batch_size=4, **sampling)
+            backwards = self.complete(result, prompts[::-1], batch_size=4, **sampling)
+            alone = {
+                name: text
+                for prompt in prompts
+                for name, text in self.complete(result, [prompt], batch_size=4, **sampling).items()
+            }
+            assert together == backwards == alone
+
+    def test_no_data_is_refused(self, tmp_path: Path) -> None:
+        job = self.job(tmp_path / "run")
+        job.train_data.write_text("")
+        with pytest.raises(TunixError):
+            self.fit(job)
+
+    def test_a_directory_without_a_model_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(TunixError):
+            self.make().load(tmp_path, GenerationConfig())
+
+
+def sample_traces() -> list[Trace]:
+    """A few sums."""
+    return [
+        Trace(
+            prompt=f"What is {a} + {b}?",
+            final_answer=str(a + b),
+            steps=(Step(0, "compute", f"{a} + {b} = {a + b}"),),
+        )
+        for a in range(6)
+        for b in range(6)
+    ]
+
+
+def sample_prompts(count: int) -> list[Prompt]:
+    """Prompts of several lengths."""
+    return [Prompt(f"item {n}", f"What is {n} + {n}?{' Think first.' * n}\n") for n in range(count)]
