@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,12 +15,25 @@ from attrs import field, frozen
 from tunix_core.codec import unstructure
 from tunix_core.errors import TunixError
 from tunix_core.files import write_atomically
-from tunix_core.records import Completion, Evaluation, Item, ModelVersion, Run, Trace, Verdict
+from tunix_core.protocols import GenerationConfig
+from tunix_core.records import (
+    Completion,
+    DatasetManifest,
+    Evaluation,
+    Item,
+    ModelVersion,
+    Run,
+    Trace,
+    Verdict,
+)
 from tunix_core.workspace import Workspace
 
 EVALUATORS = ("answer_correctness", "show_your_work", "step_validity")
 BASELINE = "untrained"
 ARTIFACT = "dev-reasoning-demo"
+SPLITS = ("train", "test")
+# No item of difficulty 1 needs more tokens than this to be answered.
+GENERATION = GenerationConfig(max_new_tokens=112)
 
 
 @frozen
@@ -104,12 +117,11 @@ def run_demo(workspace: Workspace, config: DemoConfig, listener: Listener) -> De
         _generate(workspace, config, folder, listener)
     with watch.measure("import"):
         listener.phase("Importing the traces")
-        for split in ("train", "test"):
-            report = workspace.traces.import_file(folder / f"{split}.jsonl")
-            listener.progress(report.accepted + report.duplicates, 0)
+        ids = {split: _import(workspace, folder / f"{split}.jsonl") for split in SPLITS}
+        listener.progress(sum(map(len, ids.values())), 0)
     with watch.measure("build"):
         listener.phase("Building the datasets and checking that they share nothing")
-        train, test = (_build(workspace, config, split) for split in ("train", "test"))
+        train, test = (_build(workspace, config, split, ids[split]) for split in SPLITS)
         overlap = workspace.datasets.overlap(train.dataset_key, test.dataset_key)
         if overlap:
             raise TunixError(f"{overlap} held-out items are in the training data")
@@ -191,11 +203,19 @@ def _family(trace: Trace) -> str:
     return str((trace.meta or {}).get("family"))
 
 
-def _build(workspace: Workspace, config: DemoConfig, split: str) -> Any:
+def _import(workspace: Workspace, path: Path) -> list[str]:
+    """Ids of the traces of a file, in its order, those that were stored before included."""
+    ids: list[str] = []
+    workspace.traces.import_file(path, trace_ids=ids)
+    return ids
+
+
+def _build(
+    workspace: Workspace, config: DemoConfig, split: str, trace_ids: Sequence[str]
+) -> DatasetManifest:
+    version = f"{len(trace_ids)}-seed{config.seed}"
     return workspace.datasets.build(
-        f"demo-{split}",
-        f"seed{config.seed}",
-        filters={"source": config.generator, "split": split, "seed": config.seed},
+        f"demo-{split}", version, trace_ids=trace_ids, seed=config.seed
     )
 
 
@@ -218,7 +238,7 @@ def _evaluate(
     workspace: Workspace, run: Run, dataset_key: str, listener: Listener
 ) -> tuple[Evaluation, ...]:
     listener.phase(f"Answering and judging {dataset_key}")
-    workspace.predictions.create(run.id, dataset_key, on_progress=listener.progress)
+    workspace.predictions.create(run.id, dataset_key, GENERATION, listener.progress)
     return tuple(workspace.evaluations.run(run.id, dataset_key, EVALUATORS))
 
 

@@ -87,7 +87,10 @@ class Child:
 
     def poll(self) -> int | None:
         """Exit code, or None while it runs."""
-        return self._process.poll()
+        code = self._process.poll()
+        if code is not None:
+            self._let_go()
+        return code
 
     def terminate(self) -> None:
         """Ask it to end with a checkpoint."""
@@ -99,15 +102,21 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._let_go()
 
     def stop(self, grace_s: float = GRACE_S) -> int:
         """Terminate, wait ``grace_s`` seconds, then kill; returns the exit code."""
         self.terminate()
         try:
-            return self._process.wait(grace_s)
+            self._process.wait(grace_s)
         except subprocess.TimeoutExpired:
             self.kill()
-            return self._process.returncode
+        self._let_go()
+        return self._process.returncode
+
+    def _let_go(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
 
     def last_line(self) -> str:
         """The last line it wrote, for a one-line error."""

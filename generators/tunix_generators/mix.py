@@ -26,6 +26,9 @@ from tunix_generators.work import WorkStep, render_step
 NAME = "dev-reasoning-v1"
 VERSION = "1"
 
+# What in an item's meta says which item it is.
+_ADDRESS = {"mix": str, "split": str, "seed": int, "index": int}
+
 
 def _families(_: object, attribute: Attribute[Any], names: tuple[str, ...] | None) -> None:
     if names is not None and not names:
@@ -171,6 +174,11 @@ class DevReasoning:
         """The structured steps of an item, made again from its meta."""
         return _question(*self._origin(item))
 
+    def canonical(self, item: Item) -> tuple[str, int, int]:
+        """What an item asks, whatever its wording: family, level and point."""
+        family, level, point = self._origin(item)
+        return family.name, level, point
+
     def capacity(self, split: str) -> int:
         """Number of distinct items of a split: as many as every family can give its share of.
 
@@ -209,6 +217,10 @@ class DevReasoning:
         meta = item.trace.meta or {}
         if meta.get("source") != NAME or meta.get("version") != VERSION:
             raise UsageError(f"item {item.id} was not made by {NAME} version {VERSION}")
+        # Stored items can have been edited, so that nothing in them is taken on trust.
+        for key, kind in _ADDRESS.items():
+            if type(meta.get(key)) is not kind:
+                raise UsageError(f"item {item.id} cannot be made again: meta.{key} is wrong")
         generator = self if meta["mix"] == self._label else _generator(meta["mix"])
         return generator._locate(meta["split"], meta["seed"], meta["index"])
 

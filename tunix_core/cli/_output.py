@@ -63,14 +63,15 @@ class Progress:
     Args:
         total: Number of units, or 0 when it is not known.
         label: What is going on.
+        started: When it began, by ``time.monotonic()``; now by default.
     """
 
-    def __init__(self, total: int, label: str) -> None:
+    def __init__(self, total: int, label: str, started: float | None = None) -> None:
         self._total = total
         self._label = label
         self._done = 0
         self._detail = ""
-        self._started = time.monotonic()
+        self._started = time.monotonic() if started is None else started
         self._bar: Any = None
         if total > 0 and sys.stderr.isatty():
             self._bar = click.progressbar(

@@ -31,9 +31,7 @@ class TrainingProgress:
             return
         latest = self._latest()
         if latest is not None:
-            rate = latest["timings"].get("tokens_per_second", 0.0)
-            detail = f"loss {latest['loss']:.3f}, {rate:,.0f} tokens/s"
-            self._bar.advance(latest["step"] - self._step, detail)
+            self._bar.advance(latest["step"] - self._step, _detail(latest))
             self._step = latest["step"]
 
     def _open(self) -> bool:
@@ -72,3 +70,14 @@ class TrainingProgress:
         if self._bar is not None:
             self()
             self._bar.__exit__(kind, error, trace)
+
+
+def _detail(latest: dict[str, Any]) -> str:
+    """What a trainer says of its newest step; loss and rate are customary, not required."""
+    parts = []
+    if "loss" in latest:
+        parts.append(f"loss {latest['loss']:.3f}")
+    rate = latest.get("timings", {}).get("tokens_per_second")
+    if rate is not None:
+        parts.append(f"{rate:,.0f} tokens/s")
+    return ", ".join(parts)

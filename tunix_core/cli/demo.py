@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import click
 
 from tunix_core.cli._common import pass_workspace
-from tunix_core.cli._output import emit, json_option, print_table, progress, say
+from tunix_core.cli._output import Progress, emit, json_option, print_table, say
 from tunix_core.cli._training import TrainingProgress
 from tunix_core.demo import DemoConfig, DemoResult, run_demo
 from tunix_core.records import Run
@@ -23,16 +24,18 @@ class _Screen:
         self._number = 0
         self._bar: Any = None
         self._done = 0
+        self._started = 0.0
 
     def phase(self, title: str) -> None:
         self.close()
         self._number += 1
+        self._started = time.monotonic()
         say(f"[{self._number}] {title}")
 
     def progress(self, done: int, total: int) -> None:
         if self._bar is None:
             self._done = 0
-            self._bar = progress(total, "   ")
+            self._bar = Progress(total, "    done", self._started)
             self._bar.__enter__()
         self._bar.advance(done - self._done)
         self._done = done

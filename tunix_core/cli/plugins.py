@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
-from attrs import asdict
+from attrs import NOTHING, Factory, asdict, fields, has
 
 from tunix_core.cli._output import emit, json_option, print_table, say
 from tunix_core.errors import NotFoundError
@@ -130,16 +130,26 @@ def _provided(plugins: Plugins, records: list[PluginRecord]) -> list[Any]:
 
 
 def _describe(provided: Any) -> dict[str, Any]:
-    settings = {}
-    if provided.contribution.config is not None:
-        settings = asdict(provided.config())
     return {
         "kind": provided.contribution.kind,
         "name": provided.full_name,
         "summary": provided.contribution.summary,
         "version": provided.contribution.version,
-        "settings": settings,
+        "settings": _settings(provided.config_class()),
     }
+
+
+def _settings(config: Any) -> dict[str, Any]:
+    """The settings of a config class with their defaults, without making an instance of it."""
+    settings: dict[str, Any] = {}
+    for attribute in () if config is None else fields(config):
+        default = attribute.default
+        if default is NOTHING:
+            default = "(required)"
+        elif isinstance(default, Factory):  # type: ignore[arg-type]
+            default = "(computed)" if default.takes_self else default.factory()
+        settings[attribute.name] = asdict(default) if has(type(default)) else default
+    return settings
 
 
 def _problem(provided: Any) -> str | None:

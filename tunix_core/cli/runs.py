@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -14,7 +14,7 @@ from tunix_core.cli._output import emit, json_option, print_table, say
 from tunix_core.cli._training import TrainingProgress
 from tunix_core.codec import unstructure
 from tunix_core.errors import TunixError, UsageError
-from tunix_core.records import TERMINAL_STATUSES, Run
+from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus
 from tunix_core.workspace import Workspace
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
@@ -100,7 +100,7 @@ def _execute(workspace: Workspace, run: Run, detach: bool, as_json: bool) -> Non
 
 
 @command.command("list")
-@click.option("--status", help="Only runs in this state.")
+@click.option("--status", type=click.Choice(get_args(RunStatus)), help="Only runs in this state.")
 @click.option("--dataset", help="Only runs on this dataset.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
 @click.option("--offset", default=0, show_default=True, type=click.IntRange(0))

@@ -45,12 +45,17 @@ def import_traces(
 
     Lines that are refused go to FILE.rejects.jsonl with their reasons; then the exit code is 1.
     """
-    reports = [
-        import_one(workspace, file, source, allow_duplicates=allow_duplicates) for file in files
-    ]
-    rows = [report_row(report) for report in reports]
-    emit(rows, as_json, table=lambda: print_table(rows))
-    return say_rejects(reports)
+    reports: list[ImportReport] = []
+    try:
+        for file in files:
+            reports.append(import_one(workspace, file, source, allow_duplicates=allow_duplicates))
+    finally:
+        # When one of several cannot be read, those before it are stored, and are reported.
+        if reports:
+            rows = [report_row(report) for report in reports]
+            emit(rows, as_json, table=lambda: print_table(rows))
+            say_rejects(reports)
+    return int(any(report.rejected for report in reports))
 
 
 def import_one(

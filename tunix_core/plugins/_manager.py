@@ -340,7 +340,8 @@ class Plugins:
             if record.distribution == distribution and record.status != "active":
                 return f"plugin {distribution} is {record.status}: {record.error or 'by choice'}"
         close = get_close_matches(name, bare, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(bare) or 'none'}"
+        known = f"known: {', '.join(bare)}" if bare else "none is installed; see: tunix-rt doctor"
+        hint = f"did you mean {close[0]!r}?" if close else known
         broken = [r for r in self.records if r.error is not None]
         if broken:
             hint += "; not usable: " + ", ".join(f"{r.distribution}: {r.error}" for r in broken)

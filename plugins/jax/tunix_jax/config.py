@@ -32,6 +32,7 @@ class ModelConfig:
         d_ff: Inner width of the gated MLP (Shazeer, 2020).
         vocab_size: Number of token ids.
         rope_theta: Base of the rotary embedding (Su et al., 2021).
+        qk_norm: Normalise queries and keys per head (Henry et al., 2020).
     """
 
     layers: int = field(validator=_positive)
@@ -42,6 +43,7 @@ class ModelConfig:
     d_ff: int = field(validator=_positive)
     vocab_size: int = field(default=0, validator=_not_negative)
     rope_theta: float = field(default=10_000.0, validator=_positive)
+    qk_norm: bool = True
 
     def __attrs_post_init__(self) -> None:
         if self.heads % self.kv_heads:

@@ -85,6 +85,9 @@ class Block(nnx.Module):
         keys = config.kv_heads * config.head_dim
         self.attention_norm = RMSNorm(config.d_model)
         self.qkv = Projection(config.d_model, queries + 2 * keys, rngs)
+        if config.qk_norm:
+            self.query_norm = RMSNorm(config.head_dim)
+            self.key_norm = RMSNorm(config.head_dim)
         self.attention_out = Projection(queries, config.d_model, rngs)
         self.mlp_norm = RMSNorm(config.d_model)
         self.mlp_in = Projection(config.d_model, 2 * config.d_ff, rngs)
@@ -98,6 +101,8 @@ class Block(nnx.Module):
         packed = self.qkv(self.attention_norm(x))
         parts = jnp.split(packed, (queries, queries + keys), axis=-1)
         query, key, value = (part.reshape(*x.shape[:2], -1, config.head_dim) for part in parts)
+        if config.qk_norm:
+            query, key = self.query_norm(query), self.key_norm(key)
         theta = config.rope_theta
         return rotate(query, positions, theta), rotate(key, positions, theta), value
 

@@ -35,7 +35,7 @@ class Brevity:
         return Score(item.id, max(0.0, 1 - len(completion.text) / self._most))
 
     def aggregate(self, scores: Sequence[Score]) -> Scorecard:
-        return Scorecard(Estimate(None, None, None, len(scores)))
+        return Scorecard(Estimate(None, None, None, 0), len(scores))
 
 
 @click.command()
@@ -43,6 +43,8 @@ class Brevity:
 @click.pass_context
 def greet(ctx: click.Context, name: str) -> None:
     """Greet somebody, and tell the listeners."""
+    if name == "nobody":
+        raise RuntimeError("there is\nnobody")
     click.echo(f"hello {name}")
     plugins: Any = ctx.ensure_object(dict)["plugins"]
     plugins.observe("acme_greeted", name=name)

@@ -1,0 +1,158 @@
+"""The core alone, installed by pip into an environment that holds nothing else of ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+# What only the development environment or a plugin brings.
+ABSENT = ("jax", "matplotlib", "numpy", "pytest", "tunix_compare", "tunix_generators", "zstandard")
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def copy_of_the_tree(target: Path) -> Path:
+    """The files that belong to the repository; building writes beside them."""
+    listed = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listing = subprocess.run(
+        ["git", *listed], cwd=REPOSITORY, check=True, capture_output=True, text=True
+    )
+    for name in filter(None, listing.stdout.split("\0")):
+        # A file that was deleted and not yet committed is still listed.
+        if (REPOSITORY / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / name, target / name)
+    return target
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without what would let its packages through."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "TUNIX_"))}
+
+
+@pytest.fixture(scope="module")
+def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of commands of a new environment with only the core in it."""
+    root = tmp_path_factory.mktemp("install")
+    tree = copy_of_the_tree(root / "tree")
+    venv.create(root / "venv", with_pip=True)
+    scripts = root / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
+    pip = [str(scripts / "python"), "-m", "pip", "--disable-pip-version-check", "install", "-q"]
+    subprocess.run(
+        [*pip, "-c", str(REPOSITORY / "constraints.txt"), str(tree)],
+        cwd=root,
+        env=environment(),
+        check=True,
+    )
+    return scripts
+
+
+@pytest.fixture
+def run(scripts: Path, tmp_path: Path) -> Run:
+    """Runs a command of that environment in an empty directory."""
+
+    def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(scripts / name), *arguments],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            encoding="utf-8",
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+def test_nothing_but_the_core_is_there(run: Run) -> None:
+    script = f"import importlib.util as u; print([m for m in {ABSENT} if u.find_spec(m)])"
+    assert run("python", "-c", script).stdout == "[]\n"
+    assert run("python", "-m", "pip", "check").returncode == 0
+    listed = run("tunix-rt", "plugins", "list", "--json")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert [record["distribution"] for record in json.loads(listed.stdout)] == ["tunix-core"]
+
+
+def test_version_help_check_and_doctor_work(run: Run) -> None:
+    version = run("tunix-rt", "--version")
+    assert version.stdout == f"tunix-rt {run('python', '-c', VERSION).stdout}"
+    shown = run("tunix-rt", "--help")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "datasets" in shown.stdout
+    assert run("tunix-rt", "plugins", "check").returncode == 0
+    found = json.loads(run("tunix-rt", "doctor", "--json").stdout)
+    missing = {finding["what"]: finding["found"] for finding in found if finding["state"] != "good"}
+    assert "pip install tunix-jax" in missing["tunix-jax"]
+    assert "pip install 'tunix-core[zstd]'" in missing["zstandard"]
+
+
+VERSION = "import tunix_core; print(tunix_core.__version__)"
+
+
+def test_traces_become_a_verified_dataset(run: Run, tmp_path: Path) -> None:
+    trace = {
+        "prompt": "What is 1 + 1?",
+        "steps": [{"i": 0, "type": "compute", "content": "1 + 1 = 2"}],
+        "final_answer": "2",
+    }
+    (tmp_path / "mine.jsonl").write_text(json.dumps(trace) + "\n")
+    assert run("tunix-rt", "traces", "import", "mine.jsonl").returncode == 0
+    assert run("tunix-rt", "datasets", "build", "mine", "v1").returncode == 0
+    verified = run("tunix-rt", "datasets", "verify", "mine-v1")
+    assert (verified.returncode, verified.stderr) == (0, "mine-v1: 1 traces, hash as built\n")
+    exported = run("tunix-rt", "datasets", "export", "mine-v1", "--format", "show_your_work")
+    assert "<answer>2</answer>" in json.loads(exported.stdout)["completion"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ("runs start mine-v1", "no trainer is called 'jax' (none is installed; see: tunix-rt do"),
+        ("traces generate golden-v1 --count 3", "no generator is called 'golden-v1' (none is "),
+        ("traces import mine.jsonl.zst", "install it with: pip install 'tunix-core[zstd]'"),
+    ],
+)
+def test_what_is_not_installed_is_one_clear_line(
+    run: Run, tmp_path: Path, arguments: str, problem: str
+) -> None:
+    (tmp_path / "mine.jsonl.zst").write_bytes(b"\x28\xb5\x2f\xfd")
+    done = run("tunix-rt", *arguments.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert problem in done.stderr
+
+
+def test_the_demo_ends_with_what_is_missing(run: Run) -> None:
+    done = run("tunix-rt", "demo")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: no generator is called")
+
+
+def test_a_plot_without_matplotlib_is_one_clear_line(run: Run, tmp_path: Path) -> None:
+    script = (
+        "from pathlib import Path; from tunix_core.plots import plot_metric; "
+        "plot_metric({'a': [(1, 2.0)]}, 'loss', Path('loss.png'))"
+    )
+    done = run("python", "-c", script)
+    assert done.returncode == 1
+    assert "pip install 'tunix-core[plot]'" in done.stderr.splitlines()[-1]
+
+
+def test_the_package_is_typed_and_whole(run: Run) -> None:
+    script = (
+        "import importlib.resources as r; files = r.files('tunix_core'); "
+        "print([n for n in ('py.typed', 'first_party.json') if not (files / n).is_file()])"
+    )
+    assert run("python", "-c", script).stdout == "[]\n"
