@@ -81,20 +81,18 @@ class TestShowYourWork(EvaluatorConformance):
         return [(item("q", "1"), completion("wrong but well formed", prompt="q"))]
 
     def undeserving(self) -> Sequence[Sample]:
-        good = completion("1", prompt="q")
-        return [
-            (item("q", "1"), Completion("item q", text, stop))
-            for text, stop in (
-                (good.text, "length"),
-                (good.text + " and more", "stop"),
-                ("So: " + good.text, "stop"),
-                (good.text * 2, "stop"),
-                (good.text.replace("</reasoning>", ""), "stop"),
-                (good.text.replace("some work", " "), "stop"),
-                ("<answer>1</answer>\n<reasoning>some work</reasoning>", "stop"),
-                ("<reasoning>a</reasoning>\n<answer> </answer>", "stop"),
-            )
-        ]
+        good = completion("1", prompt="q").text
+        texts = (
+            good + " and more",
+            "So: " + good,
+            good * 2,
+            good.replace("</reasoning>", ""),
+            good.replace("some work", " "),
+            "<answer>1</answer>\n<reasoning>some work</reasoning>",
+            "<reasoning>a</reasoning>\n<answer> </answer>",
+        )
+        cut = (item("q", "1"), Completion("item q", good, "length"))
+        return [cut, *((item("q", "1"), Completion("item q", text)) for text in texts)]
 
 
 class TestStepValidity(EvaluatorConformance):

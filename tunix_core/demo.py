@@ -76,7 +76,8 @@ class DemoResult:
     """What the demo found; ``summary`` is what it wrote to ``summary.json``."""
 
     summary: Mapping[str, Any]
-    evaluations: tuple[Evaluation, ...]
+    before: tuple[Evaluation, ...]
+    after: tuple[Evaluation, ...]
     verdict: Verdict
     version: ModelVersion
     examples: tuple[tuple[Item, Completion], ...]
@@ -159,7 +160,7 @@ def run_demo(workspace: Workspace, config: DemoConfig, listener: Listener) -> De
     }
     write_atomically(workspace.paths.root / "summary.json", json.dumps(summary, indent=2) + "\n")
     examples = _examples(workspace, trained, test.dataset_key, after[0])
-    return DemoResult(summary, (*before, *after), verdict, version, examples, trained)
+    return DemoResult(summary, before, after, verdict, version, examples, trained)
 
 
 def _generate(workspace: Workspace, config: DemoConfig, folder: Path, listener: Listener) -> None:
@@ -214,9 +215,7 @@ def _build(
     workspace: Workspace, config: DemoConfig, split: str, trace_ids: Sequence[str]
 ) -> DatasetManifest:
     version = f"{len(trace_ids)}-seed{config.seed}"
-    return workspace.datasets.build(
-        f"demo-{split}", version, trace_ids=trace_ids, seed=config.seed
-    )
+    return workspace.datasets.build(f"demo-{split}", version, trace_ids=trace_ids, seed=config.seed)
 
 
 def _run(

@@ -12,6 +12,8 @@ from tunix_core.cli._common import pass_workspace
 from tunix_core.cli._output import Progress, emit, json_option, print_table, say
 from tunix_core.cli._training import TrainingProgress
 from tunix_core.demo import DemoConfig, DemoResult, run_demo
+from tunix_core.errors import UsageError
+from tunix_core.plots import plot_outcome
 from tunix_core.records import Run
 from tunix_core.workspace import Workspace
 
@@ -84,10 +86,22 @@ def command(
         result = run_demo(workspace, config, screen)
     finally:
         screen.close()
-    emit(result.summary, as_json, table=lambda: _print_result(workspace, result))
+    picture = _draw(workspace, result)
+    emit(result.summary, as_json, table=lambda: _print_result(workspace, result, picture))
 
 
-def _print_result(workspace: Workspace, result: DemoResult) -> None:
+def _draw(workspace: Workspace, result: DemoResult) -> str:
+    """Where the picture of the outcome lies, or why there is none."""
+    path = workspace.paths.root / "demo.png"
+    losses = [(m["step"], m["loss"]) for m in workspace.runs.metrics(result.run.id)]
+    try:
+        plot_outcome(losses, result.before, result.after, path)
+    except UsageError as error:
+        return str(error)
+    return str(path)
+
+
+def _print_result(workspace: Workspace, result: DemoResult, picture: str) -> None:
     summary = result.summary
     click.echo("\nThree held-out items, as the trained model answered them\n")
     for item, completion in result.examples:
@@ -111,6 +125,7 @@ def _print_result(workspace: Workspace, result: DemoResult) -> None:
         ("run", str(root / result.run.output_dir)),
         ("datasets", str(root / "datasets")),
         ("summary", str(root / "summary.json")),
+        ("picture", picture),
         ("time", ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())),
     ]
     click.echo("")

@@ -34,7 +34,7 @@ class ComparatorConformance:
         raise NotImplementedError
 
     def compare(self, shift: float, tolerance: float = 0.0, share: float = 1.0) -> Verdict:
-        """Compare :func:`values` with themselves, the first ``share`` of them better by ``shift``."""
+        """Compare :func:`values` with the same, the first ``share`` of them better by ``shift``."""
         baseline = values()
         better = shift if self.direction == "higher" else -shift
         moved = int(share * len(baseline))

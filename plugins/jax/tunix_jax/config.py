@@ -32,6 +32,8 @@ class ModelConfig:
         d_ff: Inner width of the gated MLP (Shazeer, 2020).
         vocab_size: Number of token ids.
         rope_theta: Base of the rotary embedding (Su et al., 2021).
+        previous_token: Embed the token before each token as well, from a table of its own, so
+            that a small model need not learn to look one place back.
         qk_norm: Normalise queries and keys per head (Henry et al., 2020).
     """
 
@@ -43,6 +45,7 @@ class ModelConfig:
     d_ff: int = field(validator=_positive)
     vocab_size: int = field(default=0, validator=_not_negative)
     rope_theta: float = field(default=10_000.0, validator=_positive)
+    previous_token: bool = True
     qk_norm: bool = True
 
     def __attrs_post_init__(self) -> None:

@@ -15,7 +15,7 @@ from tunix_core.errors import UsageError
 from tunix_core.protocols import GenerationConfig
 from tunix_core.records import Completion, Prompt
 from tunix_jax.config import ModelConfig
-from tunix_jax.model import Decoder, make_model, merge
+from tunix_jax.model import Decoder, before, make_model, merge
 from tunix_jax.tokenizer import TextTokenizer
 
 # Prompts are padded to a multiple of this; each multiple is compiled once.
@@ -186,19 +186,23 @@ def _generate(
         return (count < max_new) & ~jnp.all(stopped)
 
     def step(carry: Any) -> Any:
-        count, made, counts, cache, token, stopped = carry
+        count, made, counts, cache, previous, token, stopped = carry
         made = made.at[:, count].set(jnp.where(stopped, made[:, count], token))
         counts = jnp.where(stopped, counts, count + 1)
         stopped |= jnp.any(token[:, None] == stops[None], axis=1)
         # Prompts end where they end, but every row writes its new tokens at the same place.
         at, position = prompt + count, lengths + count
         mask = (places < lengths[:, None]) | ((places >= prompt) & (places <= at))
-        hidden, cache = model.step(token[:, None], position[:, None], cache, mask[:, None], at)
-        return count + 1, made, counts, cache, choose(hidden[:, 0], position + 1), stopped
+        hidden, cache = model.step(
+            token[:, None], previous[:, None], position[:, None], cache, mask[:, None], at
+        )
+        following = choose(hidden[:, 0], position + 1)
+        return count + 1, made, counts, cache, token, following, stopped
 
     made = jnp.zeros((batch, max_new), jnp.int32)
     counts = jnp.zeros(batch, jnp.int32)
-    begin = (jnp.zeros((), jnp.int32), made, counts, cache, first, ~wanted)
+    last_of_prompt = tokens[jnp.arange(batch), lengths - 1]
+    begin = (jnp.zeros((), jnp.int32), made, counts, cache, last_of_prompt, first, ~wanted)
     _, made, counts, *_ = jax.lax.while_loop(going, step, begin)
     return made, counts
 
@@ -211,7 +215,7 @@ def _prefill(
     cache = model.empty_cache(batch, prompt + max_new, dtype)
     positions = jnp.broadcast_to(jnp.arange(prompt), tokens.shape)
     mask = jnp.arange(prompt + max_new)[None, None, :] <= positions[..., None]
-    hidden, cache = model.step(tokens, positions, cache, mask, 0)
+    hidden, cache = model.step(tokens, before(tokens, positions), positions, cache, mask, 0)
     return cache, hidden[jnp.arange(batch), lengths - 1]
 
 

@@ -125,6 +125,10 @@ class Decoder(nnx.Module):
         self.config = config
         shape = (config.vocab_size, config.d_model)
         self.embedding = nnx.Param(jax.random.normal(rngs.params(), shape) * config.d_model**-0.5)
+        if config.previous_token:
+            self.previous_embedding = nnx.Param(
+                jax.random.normal(rngs.params(), shape) * config.d_model**-0.5
+            )
         self.blocks = nnx.List([Block(config, rngs) for _ in range(config.layers)])
         self.final_norm = RMSNorm(config.d_model)
 
@@ -145,15 +149,19 @@ class Decoder(nnx.Module):
         length = tokens.shape[1]
         mask = segments[:, :, None] == segments[:, None, :]
         mask &= jnp.tril(jnp.ones((length, length), bool))
-        x = self.embed(tokens, dtype)
+        x = self.embed(tokens, before(tokens, positions), dtype)
         for block in self.blocks:
             query, key, value = block.project(x, positions)
             x = block.finish(x, attend(query, key, value, mask))
         return self.final_norm(x)
 
-    def embed(self, tokens: jax.Array, dtype: jnp.dtype) -> jax.Array:
-        """Token embeddings of unit variance."""
-        return self.embedding[...].astype(dtype)[tokens] * self.config.d_model**0.5
+    def embed(self, tokens: jax.Array, previous: jax.Array, dtype: jnp.dtype) -> jax.Array:
+        """Embeddings of tokens and, where the config says so, of the tokens before them."""
+        x = self.embedding[...].astype(dtype)[tokens]
+        if self.config.previous_token:
+            x = x + self.previous_embedding[...].astype(dtype)[previous]
+        scaled: jax.Array = x * self.config.d_model**0.5
+        return scaled
 
     def logits(self, hidden: jax.Array) -> jax.Array:
         """float32[..., vocab_size] from hidden states, by the transposed embedding."""
@@ -164,6 +172,7 @@ class Decoder(nnx.Module):
     def step(
         self,
         tokens: jax.Array,
+        previous: jax.Array,
         positions: jax.Array,
         cache: list[LayerCache],
         mask: jax.Array,
@@ -173,6 +182,7 @@ class Decoder(nnx.Module):
 
         Args:
             tokens: int32[batch, new].
+            previous: int32[batch, new]; the token before each, see :func:`before`.
             positions: int32[batch, new].
             cache: Keys and values of every layer.
             mask: bool[batch, new, length]; which cached places each token may look at.
@@ -181,7 +191,7 @@ class Decoder(nnx.Module):
         Returns:
             Hidden states [batch, new, d_model] and the cache with the new tokens in it.
         """
-        x = self.embed(tokens, cache[0][0].dtype)
+        x = self.embed(tokens, previous, cache[0][0].dtype)
         written = []
         for block, (keys, values) in zip(self.blocks, cache, strict=True):
             query, key, value = block.project(x, positions)
@@ -195,6 +205,12 @@ class Decoder(nnx.Module):
         config = self.config
         shape = (batch, length, config.kv_heads, config.head_dim)
         return [(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)) for _ in self.blocks]
+
+
+def before(tokens: jax.Array, positions: jax.Array) -> jax.Array:
+    """The token before each token of its segment, int32[batch, length]; 0 before the first."""
+    shifted = jnp.pad(tokens[:, :-1], ((0, 0), (1, 0)))
+    return jnp.where(positions > 0, shifted, 0)
 
 
 def make_model(config: ModelConfig, seed: int) -> tuple[Any, Any]:

@@ -1,0 +1,125 @@
+"""Traces: stored once, found at any depth, imported by several processes at once."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import write_traces
+from tunix_core import Workspace
+from tunix_core.codec import trace_to_json
+from tunix_core.errors import NotFoundError, TunixError, UsageError
+from tunix_core.records import Step, Trace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Any:
+    with Workspace(tmp_path / "workspace") as opened:
+        yield opened
+
+
+def test_pages_go_back_from_the_newest_without_gaps(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.traces.import_file(write_traces(tmp_path / "many.jsonl", 95))
+    seen: list[str] = []
+    offset: int | None = 0
+    while offset is not None:
+        page = workspace.traces.list(limit=20, offset=offset)
+        seen += [stored.trace.final_answer for stored in page.items]
+        offset = page.next_offset
+    assert seen == [str(n) for n in range(95, 0, -1)]
+    assert workspace.traces.list(limit=5, offset=95).items == ()
+    with pytest.raises(UsageError, match="limit"):
+        workspace.traces.list(limit=0)
+
+
+def test_a_trace_comes_back_as_it_was_given(workspace: Workspace) -> None:
+    given = Trace("é\u2028😀", "1", (Step(5, "t", "c"),), {"z": [1, {"a": None}], "a": 1.5})
+    stored = workspace.traces.create(given)
+    assert workspace.traces.get(stored.id).trace == given
+    assert workspace.traces.get(stored.id.upper()) == stored
+    for unknown in ("nothing", "00000000-0000-4000-8000-000000000000"):
+        with pytest.raises(NotFoundError):
+            workspace.traces.get(unknown)
+
+
+def test_created_traces_may_repeat_and_imported_ones_do_not(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    file = write_traces(tmp_path / "some.jsonl", 10)
+    ids: list[str] = []
+    first = workspace.traces.import_file(file, trace_ids=ids)
+    again: list[str] = []
+    second = workspace.traces.import_file(file, trace_ids=again)
+    assert (first.accepted, second.accepted, second.duplicates) == (10, 0, 10)
+    assert again == ids
+    assert workspace.traces.import_file(file, allow_duplicates=True).accepted == 10
+    assert workspace.traces.import_file(file, source="elsewhere").accepted == 10
+    stored = workspace.traces.get(ids[0]).trace
+    workspace.traces.create_many([stored, stored])
+    assert workspace.traces.count() == 32
+
+
+def test_import_stamps_where_a_trace_came_from(workspace: Workspace, tmp_path: Path) -> None:
+    plain = Trace("p", "a", (Step(0, "t", "c"),))
+    file = tmp_path / "mine.v2.jsonl.gz"
+    file.write_bytes(gzip.compress((trace_to_json(plain) + "\n").encode()))
+    workspace.traces.import_file(file)
+    meta = workspace.traces.list().items[0].trace.meta
+    assert meta == {"source": "mine", "ingest_source_file": "mine.v2.jsonl.gz"}
+
+
+def test_a_damaged_stream_keeps_what_came_before(workspace: Workspace, tmp_path: Path) -> None:
+    lines = write_traces(tmp_path / "plain.jsonl", 20_000).read_bytes()
+    file = tmp_path / "torn.jsonl.gz"
+    packed = gzip.compress(lines)
+    file.write_bytes(packed[: len(packed) * 3 // 4])
+    with pytest.raises(TunixError, match="torn"):
+        workspace.traces.import_file(file)
+    kept = workspace.traces.count()
+    assert 4096 <= kept < 20_000
+    file.write_bytes(packed)
+    report = workspace.traces.import_file(file)
+    assert (report.accepted, report.duplicates) == (20_000 - kept, kept)
+
+
+def test_two_processes_import_at_once_and_both_succeed(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    names = ("one", "two")
+    files = [write_traces(tmp_path / f"{name}.jsonl", 9000) for name in names]
+    shared = write_traces(tmp_path / "shared.jsonl", 3000)
+    command = [sys.executable, "-m", "tunix_core.cli", "--workspace", str(workspace.paths.root)]
+    importing = [*command, "traces", "import"]
+    importers = [
+        subprocess.Popen(
+            [*importing, str(file), str(shared), "--source", name, "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for name, file in zip(names, files, strict=True)
+    ]
+    for importer in importers:
+        out, err = importer.communicate(timeout=120)
+        assert importer.returncode == 0, err
+        reports = json.loads(out)
+        # The shared file holds what the larger one holds, so all of it is known by then.
+        assert [(r["accepted"], r["duplicates"]) for r in reports] == [(9000, 0), (0, 3000)]
+    assert workspace.traces.count() == 18_000
+    built = workspace.datasets.build("one", "v1", filters={"source": "one"})
+    assert built.trace_count == 9000
+
+
+def test_generated_traces_are_streamed_and_capacity_is_respected(workspace: Workspace) -> None:
+    stream = workspace.traces.generate("dev-reasoning-v1", count=5, start=3)
+    whole = list(workspace.traces.generate("dev-reasoning-v1", count=8))
+    assert list(stream) == whole[3:]
+    with pytest.raises(UsageError, match="distinct items"):
+        workspace.traces.generate("golden-v1", count=1000)
+    with pytest.raises(UsageError, match="no split"):
+        workspace.traces.generate("golden-v1", split="nowhere", count=1)
