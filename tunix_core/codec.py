@@ -207,6 +207,8 @@ def _too_deep() -> InvalidRecordError:
 
 _TRACE_KEYS = frozenset({"prompt", "final_answer", "steps", "meta", "trace_version"})
 _STEP_KEYS = frozenset({"i", "type", "content"})
+_TEXT_TYPE = frozenset({str})
+_PLAIN = frozenset({str, int, bool, type(None)})
 _new = object.__new__
 _set_i, _set_type, _set_content = (Step.__dict__[name].__set__ for name in ("i", "type", "content"))
 _set_prompt, _set_answer, _set_steps, _set_meta, _set_version = (
@@ -305,14 +307,19 @@ def _count_strings(data: Mapping[str, Any], trace: Trace) -> int:
     return own + 5 * len(trace.steps) + (_strings_in(trace.meta) if trace.meta else 0)
 
 
-def _strings_in(value: Any) -> int:
-    if type(value) is str:
-        return 1
+def _strings_in(value: Mapping[str, Any] | list[Any]) -> int:
+    """Number of strings in an object or array, its keys included."""
+    children: Any = value
+    strings = 0
     if type(value) is dict:
-        return len(value) + sum([_strings_in(v) for v in value.values()])
-    if type(value) is list:
-        return sum([_strings_in(v) for v in value])
-    return 0
+        strings, children = len(value), value.values()
+    for child in children:
+        kind = type(child)
+        if kind is str:
+            strings += 1
+        elif kind is dict or kind is list:
+            strings += _strings_in(child)
+    return strings
 
 
 def canonical_parts(trace: Trace) -> tuple[str, str]:
@@ -348,24 +355,30 @@ def encode_members(meta: Mapping[str, Any]) -> dict[str, str]:
     return members
 
 
-def join_members(members: Mapping[str, str]) -> str:
-    """The canonical JSON of an object from that of its values."""
-    return "{" + ",".join([f"{_quote(key)}:{members[key]}" for key in sorted(members)]) + "}"
-
-
 def trace_to_json(trace: Trace) -> str:
     """The canonical JSON of a trace, on one line.
 
     Raises:
         InvalidRecordError: Its meta or its texts hold what JSON does not have.
     """
-    check_json(trace.meta, "$.meta", "trace")
+    if not _is_plain(trace.meta):
+        check_json(trace.meta, "$.meta", "trace")
     head, tail = canonical_parts(trace)
-    meta = "null" if trace.meta is None else join_members(encode_members(trace.meta))
+    meta = "null"
+    if trace.meta is not None:
+        members = encode_members(trace.meta)
+        meta = "{" + ",".join([f"{_quote(key)}:{members[key]}" for key in sorted(members)]) + "}"
     text = f"{head}{meta}{tail}"
     if not text.isascii():
         _refuse_unencodable(trace, text)
     return text
+
+
+def _is_plain(meta: Mapping[str, Any] | None) -> bool:
+    """Whether a meta is flat and so ordinary that there is nothing to check but its encoding."""
+    return meta is None or (
+        {type(key) for key in meta} <= _TEXT_TYPE and {type(v) for v in meta.values()} <= _PLAIN
+    )
 
 
 def _refuse_unencodable(trace: Trace, text: str) -> None:

@@ -11,6 +11,7 @@ nothing; an exception in one is logged and never stops the work.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import pluggy
 
@@ -23,7 +24,9 @@ from tunix_core.contributions import (
     SourceContribution,
     TrainerContribution,
 )
-from tunix_core.records import DatasetManifest, ModelVersion, Run
+
+if TYPE_CHECKING:
+    from tunix_core.records import DatasetManifest, ModelVersion, Run
 
 PROJECT = "tunix_core"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,7 @@ from attrs import frozen
 from sqlite_utils import Database
 
 from tunix_core.clock import new_id, now
-from tunix_core.codec import canonical_parts, encode_members, join_members
+from tunix_core.codec import canonical_parts, encode_members
 from tunix_core.errors import TunixError, UsageError
 from tunix_core.files import atomic_file
 from tunix_core.protocols import Source, SourceRequest
@@ -27,6 +28,7 @@ BATCH_CHARS = 16 * 1024 * 1024
 SPOOL_BYTES = 4 * 1024 * 1024
 
 Progress = Callable[[int, int], None]
+_quoted = json.encoder.encode_basestring
 Record = store.NewTrace | Rejected
 
 
@@ -77,7 +79,7 @@ class Importer:
         self._database = database
         self._reader = reader
         self._path = path
-        self._file_name = path.name
+        self._file_text = _quoted(path.name)
         self._source = source
         self._default_source = path.name.split(".")[0] or path.name
         self._allow_duplicates = allow_duplicates
@@ -160,14 +162,23 @@ class Importer:
         head, tail = canonical_parts(record)
         meta = record.meta or {}
         members = encode_members(meta)
-        meta_text = "null" if record.meta is None else join_members(members)
-        key = hashlib.sha256(f"{head}{meta_text}{tail}".encode()).digest()
+        keys = sorted(members)
+        pairs = [f"{_quoted(key)}:{members[key]}" for key in keys]
+        meta_text = "null" if record.meta is None else "{" + ",".join(pairs) + "}"
+        content_key = hashlib.sha256(f"{head}{meta_text}{tail}".encode()).digest()
         own = meta.get("source")
         source = self._source or (own if isinstance(own, str) and own else self._default_source)
-        stamp = {"source": source, "ingest_source_file": self._file_name}
-        members |= encode_members(stamp)
-        body = f"{head}{join_members(members)}{tail}"
-        return store.NewTrace(source, key, body, members)
+        for key, text in (("ingest_source_file", self._file_text), ("source", _quoted(source))):
+            place = bisect_left(keys, key)
+            pair = f'"{key}":{text}'
+            if key in members:
+                pairs[place] = pair
+            else:
+                keys.insert(place, key)
+                pairs.insert(place, pair)
+            members[key] = text
+        body = f"{head}{{{','.join(pairs)}}}{tail}"
+        return store.NewTrace(source, content_key, body, members)
 
 
 class _Rejects:

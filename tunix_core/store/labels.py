@@ -121,20 +121,29 @@ def match(
 
 def _bitmaps(position: int, members: Sequence[Mapping[str, str]]) -> dict[str, dict[str, int]]:
     """Key to label to bitmap, for traces that begin at ``position`` of their chunk."""
-    places: dict[tuple[str, str], bytearray] = {}
+    places: dict[tuple[str, str], list[int]] = {}
     for place, values in enumerate(members, position):
-        byte, bit = place >> 3, 1 << (place & 7)
         for entry in values.items():
-            bitmap = places.get(entry)
-            if bitmap is None:
-                bitmap = places[entry] = bytearray(CHUNK // 8)
-            bitmap[byte] |= bit
+            held = places.get(entry)
+            if held is None:
+                places[entry] = [place]
+            else:
+                held.append(place)
     by_key: dict[str, dict[str, int]] = {}
-    for (key, text), bitmap in places.items():
+    for (key, text), held in places.items():
         values_of_key = by_key.setdefault("$." + key, {})
         short = label(text)
-        values_of_key[short] = values_of_key.get(short, 0) | int.from_bytes(bitmap, "little")
+        values_of_key[short] = values_of_key.get(short, 0) | _bits(held)
     return by_key
+
+
+def _bits(places: Sequence[int]) -> int:
+    if len(places) == 1:
+        return 1 << places[0]
+    bitmap = bytearray(CHUNK // 8)
+    for place in places:
+        bitmap[place >> 3] |= 1 << (place & 7)
+    return int.from_bytes(bitmap, "little")
 
 
 def _add_to_chunk(

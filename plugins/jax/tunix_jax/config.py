@@ -94,7 +94,7 @@ class TrainerConfig:
     tokenizer: str | None = None
     vocab_size: int = field(default=1024, validator=_positive)
     max_length: int = field(default=128, validator=_positive)
-    rows: int = field(default=32, validator=_positive)
+    rows: int = field(default=16, validator=_positive)
     steps: int | None = field(default=None, validator=_not_negative)
     epochs: int = field(default=1, validator=_positive)
     optimizer: Literal["muon", "adamw"] = "muon"
