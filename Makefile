@@ -5,7 +5,7 @@ PACKAGES := tunix_core generators/tunix_generators plugins/jax/tunix_jax plugins
 TESTS := tests generators/tests plugins/jax/tests plugins/compare/tests
 PROJECTS := $(wildcard pyproject.toml generators/pyproject.toml plugins/*/pyproject.toml)
 DISTRIBUTIONS := -e . -e generators -e plugins/compare -e plugins/jax
-PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .PHONY: help install demo test test-full lint format bench constraints clean
 
@@ -50,8 +50,8 @@ bench: install  ## Measure speed against the floor and the peers
 
 constraints:  ## Write the newest versions that go together to constraints.txt
 	@rm -rf .venv-constraints && $(PYTHON) -m venv .venv-constraints
-	@.venv-constraints/bin/python -m pip -q install -U pip setuptools
-	@.venv-constraints/bin/python -m pip -q install --group test --group lint --group bench $(DISTRIBUTIONS)
+	@.venv-constraints/bin/python -m pip -qq install -U pip setuptools
+	@.venv-constraints/bin/python -m pip -qq install --group test --group lint --group bench $(DISTRIBUTIONS)
 	@.venv-constraints/bin/python -m pip freeze --all --exclude-editable > constraints.txt
 	@rm -rf .venv-constraints
 

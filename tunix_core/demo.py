@@ -26,6 +26,7 @@ from tunix_core.records import (
     Trace,
     Verdict,
 )
+from tunix_core.regressions import DEFAULT_COMPARATOR
 from tunix_core.workspace import Workspace
 
 EVALUATORS = ("answer_correctness", "show_your_work", "step_validity")
@@ -108,6 +109,12 @@ def run_demo(workspace: Workspace, config: DemoConfig, listener: Listener) -> De
     Raises:
         TunixError: A stage failed, or a held-out item was found in the training data.
     """
+    for kind, name in (
+        ("generator", config.generator),
+        ("trainer", config.trainer),
+        ("comparator", DEFAULT_COMPARATOR),
+    ):
+        workspace.plugins.find(kind, name)
     watch = _Stopwatch()
     folder = workspace.paths.root / "demo"
     folder.mkdir(exist_ok=True)

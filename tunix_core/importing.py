@@ -110,6 +110,11 @@ class Importer:
                 records += len(batch)
                 if on_progress is not None:
                     on_progress(*self._position(records))
+        except TunixError as error:
+            if not begun:
+                raise
+            stored = f"{self._accepted} traces were stored before as import {self.id}"
+            raise TunixError(f"{error.message}; {stored}", error.hint) from error
         finally:
             rejects_path = self._rejects.save(self._path, fallback)
         if not begun:

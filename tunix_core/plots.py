@@ -68,7 +68,7 @@ def plot_outcome(
     names = [e.evaluator.rpartition("/")[2].replace("_", " ") for e in after]
     scores.set_yticks(range(len(after))[::-1], names)
     scores.set(xlim=(0, 1.05), title="scores, with 95 % intervals")
-    scores.legend(loc="lower right")
+    scores.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=2, frameon=False)
     groups = sorted(
         ((e.mean or 0.0, name) for name, e in after[0].scorecard.groups.get("family", {}).items())
     )

@@ -18,6 +18,9 @@ from tunix_core.records import Run
 from tunix_core.workspace import Workspace
 
 
+LEADERBOARD_ROWS = 5
+
+
 class _Screen:
     """Shows each phase with a bar of its own."""
 
@@ -114,6 +117,16 @@ def _print_result(workspace: Workspace, result: DemoResult, picture: str) -> Non
         [
             {"score": name, "before": f"{value:.3f}", "after": f"{after[name]:.3f}"}
             for name, value in summary["before"].items()
+        ]
+    )
+    dataset = result.after[0].dataset_key
+    click.echo(f"\nLeaderboard of {dataset}\n")
+    ranked = workspace.evaluations.leaderboard(dataset_key=dataset, limit=LEADERBOARD_ROWS)
+    print_table(
+        [
+            {"rank": rank, "run": e.run_id[:8], "answer_correctness": f"{e.score or 0.0:.3f}"}
+            | {"95 % interval": "{0.low:.3f} to {0.high:.3f}".format(e.scorecard.overall)}
+            for rank, e in enumerate(ranked, start=1)
         ]
     )
     click.echo(f"\nalways the most frequent answer: {summary['constant_answer_baseline']:.3f}")
