@@ -11,12 +11,12 @@ import click
 from tunix_core.cli._common import pass_workspace
 from tunix_core.cli._output import Progress, emit, json_option, print_table, say
 from tunix_core.cli._training import TrainingProgress
+from tunix_core.cli.evaluations import leaderboard_rows
 from tunix_core.demo import DemoConfig, DemoResult, run_demo
 from tunix_core.errors import UsageError
 from tunix_core.plots import plot_outcome
 from tunix_core.records import Run
 from tunix_core.workspace import Workspace
-
 
 LEADERBOARD_ROWS = 5
 
@@ -122,13 +122,7 @@ def _print_result(workspace: Workspace, result: DemoResult, picture: str) -> Non
     dataset = result.after[0].dataset_key
     click.echo(f"\nLeaderboard of {dataset}\n")
     ranked = workspace.evaluations.leaderboard(dataset_key=dataset, limit=LEADERBOARD_ROWS)
-    print_table(
-        [
-            {"rank": rank, "run": e.run_id[:8], "answer_correctness": f"{e.score or 0.0:.3f}"}
-            | {"95 % interval": "{0.low:.3f} to {0.high:.3f}".format(e.scorecard.overall)}
-            for rank, e in enumerate(ranked, start=1)
-        ]
-    )
+    print_table(leaderboard_rows(workspace, ranked))
     click.echo(f"\nalways the most frequent answer: {summary['constant_answer_baseline']:.3f}")
     click.echo(f"regression check: {result.verdict.reason}")
     root = workspace.paths.root

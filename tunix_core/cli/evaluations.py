@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -133,11 +134,18 @@ def leaderboard(
 ) -> None:
     """Rank runs by their newest evaluation, best first."""
     ranked = workspace.evaluations.leaderboard(evaluator, dataset_key, limit, offset)
-    rows = [
+    rows = leaderboard_rows(workspace, ranked, offset)
+    emit([unstructure(e) for e in ranked], as_json, table=lambda: print_table(rows))
+
+
+def leaderboard_rows(
+    workspace: Workspace, ranked: Sequence[Evaluation], offset: int = 0
+) -> list[dict[str, Any]]:
+    """The table of a leaderboard whose first ``offset`` places are left out."""
+    return [
         {"rank": rank, "model": workspace.runs.get(e.run_id).model_id, **_row(e)}
         for rank, e in enumerate(ranked, start=offset + 1)
     ]
-    emit([unstructure(e) for e in ranked], as_json, table=lambda: print_table(rows))
 
 
 def _row(evaluation: Evaluation) -> dict[str, Any]:
