@@ -21,17 +21,9 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def copy_of_the_tree(target: Path) -> Path:
-    """The files that belong to the repository; building writes beside them."""
-    listed = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listing = subprocess.run(
-        ["git", *listed], cwd=REPOSITORY, check=True, capture_output=True, text=True
-    )
-    for name in filter(None, listing.stdout.split("\0")):
-        # A file that was deleted and not yet committed is still listed.
-        if (REPOSITORY / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(REPOSITORY / name, target / name)
-    return target
+    """The repository without what is built in it; building writes beside the sources."""
+    built = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "*workspace", "__pycache__")
+    return shutil.copytree(REPOSITORY, target, ignore=built)
 
 
 def environment() -> dict[str, str]:
@@ -148,6 +140,30 @@ def test_a_plot_without_matplotlib_is_one_clear_line(run: Run, tmp_path: Path) -
     done = run("python", "-c", script)
     assert done.returncode == 1
     assert "pip install 'tunix-core[plot]'" in done.stderr.splitlines()[-1]
+
+
+CONFORMANCE = """
+from tunix_core.local_registry import LocalRegistry
+from tunix_core.testing.registry import RegistryConformance
+
+class TestMine(RegistryConformance):
+    def make(self, directory):
+        return LocalRegistry(directory)
+"""
+
+
+def test_the_conformance_suites_come_with_the_wheel(
+    run: Run, scripts: Path, tmp_path: Path
+) -> None:
+    brought = tmp_path / "brought"
+    pip = [str(scripts / "python"), "-m", "pip", "install", "-q", "--target", str(brought)]
+    constraints = str(REPOSITORY / "constraints.txt")
+    subprocess.run([*pip, "-c", constraints, "pytest"], env=environment(), check=True)
+    (tmp_path / "test_mine.py").write_text(CONFORMANCE)
+    script = f"import sys; sys.path.insert(0, {str(brought)!r}); import pytest; pytest.main(['-q'])"
+    done = run("python", "-c", script)
+    assert "passed" in done.stdout, done.stdout + done.stderr
+    assert "failed" not in done.stdout
 
 
 def test_the_package_is_typed_and_whole(run: Run) -> None:

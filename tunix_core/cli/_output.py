@@ -90,6 +90,10 @@ class Progress:
         if self._bar is not None and units > 0:
             self._bar.update(units, self._detail)
 
+    def reach(self, done: int, _total: int = 0) -> None:
+        """Move to ``done`` units; what services call with (done, total)."""
+        self.advance(done - self._done)
+
     def __enter__(self) -> Self:
         if self._bar is not None:
             self._bar.__enter__()

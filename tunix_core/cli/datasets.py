@@ -59,13 +59,6 @@ def build(
     Example: tunix-rt datasets build dev v1 --filter source=dev-reasoning-v1 --limit 1000
     """
     with progress(limit or 0, f"building {name}-{version}") as bar:
-        done = 0
-
-        def show(written: int, _total: int) -> None:
-            nonlocal done
-            bar.advance(written - done)
-            done = written
-
         manifest = workspace.datasets.build(
             name,
             version,
@@ -76,7 +69,7 @@ def build(
             strategy=strategy,
             seed=seed,
             limit=limit,
-            on_progress=show,
+            on_progress=bar.reach,
         )
     _emit(workspace, manifest, as_json)
 

@@ -28,7 +28,6 @@ class _Screen:
         self._workspace = workspace
         self._number = 0
         self._bar: Any = None
-        self._done = 0
         self._started = 0.0
 
     def phase(self, title: str) -> None:
@@ -39,11 +38,9 @@ class _Screen:
 
     def progress(self, done: int, total: int) -> None:
         if self._bar is None:
-            self._done = 0
             self._bar = Progress(total, "    done", self._started)
             self._bar.__enter__()
-        self._bar.advance(done - self._done)
-        self._done = done
+        self._bar.reach(done)
 
     def training(self, run: Run) -> Callable[[], None]:
         self.close()

@@ -62,14 +62,7 @@ def run(
     config = _generation(generation)
     total = workspace.datasets.manifest(dataset_key).trace_count
     with progress(total, f"answering {dataset_key}") as bar:
-        done = 0
-
-        def show(answered: int, _total: int) -> None:
-            nonlocal done
-            bar.advance(answered - done)
-            done = answered
-
-        workspace.predictions.create(run_id, dataset_key, config, show)
+        workspace.predictions.create(run_id, dataset_key, config, bar.reach)
     evaluations = workspace.evaluations.run(run_id, dataset_key, evaluators)
     rows = [_row(evaluation) for evaluation in evaluations]
     emit([unstructure(e) for e in evaluations], as_json, table=lambda: print_table(rows))

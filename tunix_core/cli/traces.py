@@ -64,15 +64,8 @@ def import_one(
     """Import one file behind a progress bar in bytes."""
     size = file.stat().st_size if file.is_file() else 0
     with progress(size, f"importing {file.name}") as bar:
-        done = 0
-
-        def show(position: int, _total: int) -> None:
-            nonlocal done
-            bar.advance(position - done)
-            done = position
-
         return workspace.traces.import_file(
-            file, source, allow_duplicates=allow_duplicates, on_progress=show
+            file, source, allow_duplicates=allow_duplicates, on_progress=bar.reach
         )
 
 
