@@ -113,8 +113,8 @@ class Importer:
         except TunixError as error:
             if not begun:
                 raise
-            stored = f"{self._accepted} traces were stored before as import {self.id}"
-            raise TunixError(f"{error.message}; {stored}", error.hint) from error
+            stored = f"{self._accepted} traces were stored before that, as import {self.id}"
+            raise TunixError(error.message, f"{stored}; run it again to go on") from error
         finally:
             rejects_path = self._rejects.save(self._path, fallback)
         if not begun:
