@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -110,6 +111,38 @@ def test_a_cancelled_run_keeps_a_checkpoint_and_resumes_to_the_same_end(
     assert resumed.status == "completed"
     assert model(counting_workspace, resumed) == model(counting_workspace, uninterrupted)
     assert losses(counting_workspace, resumed) == losses(counting_workspace, uninterrupted)
+
+
+def test_a_run_that_is_slow_to_stop_is_not_taken_for_abandoned(
+    counting_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunix_core.runs.LEASE_S", 1.0)
+    monkeypatch.setattr("tunix_core.worker.HEARTBEAT_S", 0.2)
+    run = counting_workspace.runs.create("numbers-v1", "counting", {"steps": 9, "step_seconds": 4})
+    seen: set[str] = set()
+    over = threading.Event()
+
+    def look() -> None:
+        with Workspace(counting_workspace.paths.root) as other:
+            while not over.is_set():
+                seen.add(other.runs.get(run.id).status)
+                time.sleep(0.1)
+
+    def cancel() -> None:
+        begun = (counting_workspace.paths.run(run.id) / "progress.json").exists()
+        if begun and counting_workspace.runs.get(run.id).status == "running":
+            counting_workspace.runs.cancel(run.id)
+
+    onlooker = threading.Thread(target=look)
+    onlooker.start()
+    try:
+        ended = counting_workspace.worker().execute(run.id, cancel)
+    finally:
+        over.set()
+        onlooker.join()
+    assert ended.status == "cancelled"
+    assert "with a checkpoint" in str(ended.error)
+    assert seen <= {"pending", "running", "cancel_requested", "cancelled"}
 
 
 def test_cancelling_a_pending_run_ends_it_at_once(counting_workspace: Workspace) -> None:

@@ -130,6 +130,9 @@ def tunix_commands() -> Iterable[CommandContribution]:  # type: ignore[empty-bod
 def tunix_hookspecs() -> Iterable[object]:  # type: ignore[empty-body]
     """Extension points of a plugin's own: modules or classes with hook specifications.
 
+    Who implements one of them says ``@hookimpl(optionalhook=True)``, to stay valid where the
+    plugin that brings it is not installed.
+
     Example::
 
         @hookimpl

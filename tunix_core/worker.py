@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -80,12 +81,12 @@ class Worker:
         try:
             cause = self._watch(run, child, on_poll)
         except BaseException:
-            self._conclude(run, child, child.stop(), "cancelled")
+            self._conclude(run, child, self._stop(run, child), "cancelled")
             raise
         if cause == "lost":
             child.kill()
             return
-        exit_code = child.poll() if cause is None else child.stop()
+        exit_code = child.poll() if cause is None else self._stop(run, child)
         self._conclude(run, child, exit_code, cause)
 
     def _watch(self, run: Run, child: Child, on_poll: Callable[[], None] | None) -> str | None:
@@ -110,6 +111,20 @@ class Worker:
                 return "lost"
         return None
 
+    def _stop(self, run: Run, child: Child) -> int | None:
+        """Let the child end with a checkpoint, keep the lease meanwhile, kill it after a while."""
+        child.terminate()
+        deadline = time.monotonic() + GRACE_S
+        beat = 0.0
+        while child.poll() is None and time.monotonic() < deadline:
+            if time.monotonic() - beat >= HEARTBEAT_S:
+                beat = time.monotonic()
+                self._runs.heartbeat(run)
+            time.sleep(POLL_S)
+        if child.poll() is None:
+            child.kill()
+        return child.poll()
+
     def _conclude(self, run: Run, child: Child, exit_code: int | None, cause: str | None) -> None:
         """Turn how the child ended, and why, into the run's final state."""
         result = _read_result(self._paths.run(run.id))
@@ -120,10 +135,11 @@ class Worker:
             status = "completed"
         elif cause in ("cancelled", "timeout"):
             status = cause
-            error = _stopped_message(cause, self._time_limit_s, result)
+            limit = self._time_limit_s if cause == "timeout" else None
+            error = _stopped_message(limit, exit_code, result)
         elif result is not None:
             status = "cancelled"
-            error = _stopped_message("cancelled", None, result)
+            error = _stopped_message(None, exit_code, result)
         else:
             status = "failed"
             error = child.last_line().removeprefix("error: ")[:MAX_ERROR_CHARS]
@@ -133,13 +149,20 @@ class Worker:
             self._plugins.observe("tunix_run_finished", run=self._runs.get(run.id))
 
 
-def _stopped_message(cause: str, limit_s: float | None, result: dict[str, Any] | None) -> str:
-    at = (
-        f"at step {result['steps']} with a checkpoint"
-        if result is not None
-        else f"without ending within {GRACE_S:.0f} s"
+def _stopped_message(
+    limit_s: float | None, exit_code: int | None, result: dict[str, Any] | None
+) -> str:
+    if result is not None:
+        at = f"at step {result['steps']} with a checkpoint"
+    elif exit_code == -signal.SIGKILL:
+        at = f"without ending within {GRACE_S:.0f} s"
+    else:
+        at = "before it had begun"
+    return (
+        f"stopped {at}"
+        if limit_s is None
+        else f"time limit of {limit_s:.0f} s reached, stopped {at}"
     )
-    return f"time limit of {limit_s:.0f} s reached, stopped {at}" if limit_s else f"stopped {at}"
 
 
 def _read_result(folder: Path) -> dict[str, Any] | None:
