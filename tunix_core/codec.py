@@ -131,7 +131,16 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _decode_unique = json.JSONDecoder(
     parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique
 ).decode
-_decode = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).decode
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+
+
+def _decode(text: str) -> Any:
+    """As the decoder's own, without its regular expressions for white space around a value."""
+    try:
+        value, end = _DECODER.raw_decode(text)
+    except json.JSONDecodeError:
+        return _DECODER.decode(text)
+    return value if text[end:] in _LINE_ENDS else _DECODER.decode(text)
 
 
 def loads(text: str | bytes) -> Any:
@@ -206,9 +215,10 @@ def _too_deep() -> InvalidRecordError:
 
 
 _TRACE_KEYS = frozenset({"prompt", "final_answer", "steps", "meta", "trace_version"})
-_STEP_KEYS = frozenset({"i", "type", "content"})
+_STEP_KEYS = 3
 _TEXT_TYPE = frozenset({str})
 _PLAIN = frozenset({str, int, bool, type(None)})
+_LINE_ENDS = ("", "\n", "\r\n")
 _new = object.__new__
 _set_i, _set_type, _set_content = (Step.__dict__[name].__set__ for name in ("i", "type", "content"))
 _set_prompt, _set_answer, _set_steps, _set_meta, _set_version = (
@@ -262,7 +272,8 @@ def _fast_steps(items: list[Any]) -> tuple[Step, ...] | None:
     """Steps made without their constructor, by the same rules; None when one breaks them."""
     steps = []
     for item in items:
-        if type(item) is not dict or item.keys() != _STEP_KEYS:
+        # Three keys, and the three that are asked for: there is no other.
+        if type(item) is not dict or len(item) != _STEP_KEYS:
             return None
         i, kind, content = item["i"], item["type"], item["content"]
         if not (
@@ -299,7 +310,8 @@ def trace_from_json(text: str | bytes) -> Trace:
 
 
 def _count_quotes(text: str) -> int:
-    return text.count('"') - text.count('\\"')
+    quotes = text.count('"')
+    return quotes - text.count('\\"') if "\\" in text else quotes
 
 
 def _count_strings(data: Mapping[str, Any], trace: Trace) -> int:

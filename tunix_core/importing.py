@@ -174,6 +174,8 @@ class Importer:
         own = meta.get("source")
         source = self._source or (own if isinstance(own, str) and own else self._default_source)
         for key, text in (("ingest_source_file", self._file_text), ("source", _quoted(source))):
+            if members.get(key) == text:
+                continue
             place = bisect_left(keys, key)
             pair = f'"{key}":{text}'
             if key in members:

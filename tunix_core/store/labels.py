@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -121,14 +122,10 @@ def match(
 
 def _bitmaps(position: int, members: Sequence[Mapping[str, str]]) -> dict[str, dict[str, int]]:
     """Key to label to bitmap, for traces that begin at ``position`` of their chunk."""
-    places: dict[tuple[str, str], list[int]] = {}
+    places: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for place, values in enumerate(members, position):
         for entry in values.items():
-            held = places.get(entry)
-            if held is None:
-                places[entry] = [place]
-            else:
-                held.append(place)
+            places[entry].append(place)
     by_key: dict[str, dict[str, int]] = {}
     for (key, text), held in places.items():
         values_of_key = by_key.setdefault("$." + key, {})

@@ -146,6 +146,7 @@ def fetch(database: Database, trace_ids: Sequence[str]) -> Iterator[StoredTrace]
 def prepare_bulk(database: Database) -> None:
     """Let this connection keep more pages, so that a page is written once for many rows."""
     database.conn.execute("PRAGMA cache_size = -8192")
+    database.conn.execute("PRAGMA wal_autocheckpoint = 8192")
 
 
 def insert_all(database: Database, created_at: str, traces: Sequence[NewTrace]) -> list[str]:
