@@ -36,7 +36,7 @@ test-full: install  ## Run all tests, kills and other Pythons included, then the
 lint: install  ## Check style, types and the direction of imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy $(PACKAGES) benchmarks
+	@$(BIN)/mypy $(PACKAGES) benchmarks conftest.py
 	@for folder in $(TESTS); do $(BIN)/mypy $$folder || exit 1; done
 	@$(BIN)/lint-imports
 
