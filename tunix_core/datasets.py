@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 import unicodedata
@@ -16,7 +15,7 @@ from tunix_core import exports
 from tunix_core.clock import new_id, now
 from tunix_core.codec import check_json, loads, structure, trace_from_json
 from tunix_core.dataset_files import DATA, MANIFEST, Progress, publish, scan
-from tunix_core.errors import IntegrityError, NotFoundError, UsageError
+from tunix_core.errors import IntegrityError, NotFoundError, UsageError, did_you_mean
 from tunix_core.paths import WorkspacePaths
 from tunix_core.plugins import Plugins
 from tunix_core.records import DatasetManifest, Item, Trace
@@ -191,8 +190,7 @@ class Datasets:
             InvalidRecordError: The manifest was edited into something else.
         """
         if not _KEY.fullmatch(key) or not (self._paths.datasets / key / MANIFEST).is_file():
-            close = difflib.get_close_matches(key, self._keys(), n=1)
-            hint = f"did you mean {close[0]!r}?" if close else "see: tunix-rt datasets list"
+            hint = did_you_mean(key, self._keys(), "see: tunix-rt datasets list")
             raise NotFoundError(f"dataset {key!r} not found", hint)
         text = (self._paths.datasets / key / MANIFEST).read_bytes()
         return structure(DatasetManifest, loads(text), f"manifest of {key}")

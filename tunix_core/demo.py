@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from attrs import field, frozen
 
-from tunix_core.codec import unstructure
+from tunix_core.codec import trace_to_json
 from tunix_core.errors import TunixError
 from tunix_core.files import write_atomically
 from tunix_core.protocols import GenerationConfig
@@ -183,16 +183,12 @@ def _generate(workspace: Workspace, config: DemoConfig, folder: Path, listener: 
 
     with (folder / "train.jsonl").open("w", encoding="utf-8") as out:
         for done, trace in enumerate(stream("train", config.train_items), start=1):
-            out.write(_json_line(trace))
+            out.write(trace_to_json(trace) + "\n")
             if done % 1000 == 0:
                 listener.progress(done, config.train_items)
     with (folder / "test.jsonl").open("w", encoding="utf-8") as out:
         for trace in _evenly(list(stream("test", 2 * config.test_items)), config.test_items):
-            out.write(_json_line(trace))
-
-
-def _json_line(trace: Trace) -> str:
-    return json.dumps(unstructure(trace), ensure_ascii=False) + "\n"
+            out.write(trace_to_json(trace) + "\n")
 
 
 def _evenly(traces: Iterable[Trace], count: int) -> Iterator[Trace]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class TunixError(Exception):
     """Base of every error that the command prints without a traceback.
@@ -20,6 +22,15 @@ class TunixError(Exception):
 
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message} ({self.hint})"
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
+    """A hint that names the closest of ``known``, or ``otherwise`` when none is close."""
+    # Imported when something went wrong, not at every start.
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, list(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else otherwise
 
 
 class UsageError(TunixError):

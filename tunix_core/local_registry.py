@@ -50,15 +50,16 @@ class LocalRegistry:
             try:
                 stored = _copy(source, files, incoming)
                 target = self._directory / stored.sha256
-                if not target.exists():
+                if target.exists():
+                    # An earlier copy of the same content may have been damaged since.
+                    self.get(stored.sha256)
+                else:
                     incoming.rename(target)
                     sync_directory(self._directory)
             except OSError as error:
                 raise TunixError(f"cannot store {source}: {error.strerror or error}") from error
             finally:
                 shutil.rmtree(incoming, ignore_errors=True)
-        # An earlier copy of the same content may have been damaged since.
-        self.get(stored.sha256)
         return stored
 
     def get(self, sha256: str) -> Path:
@@ -94,13 +95,10 @@ def tree_digest(directory: Path) -> StoredModel:
     """
     entries = []
     for path in _files(directory):
-        digest = hashlib.sha256()
-        size = 0
         with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                digest.update(chunk)
-                size += len(chunk)
-        entries.append((path.relative_to(directory).as_posix(), digest.hexdigest(), size))
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            size = file.tell()
+        entries.append((path.relative_to(directory).as_posix(), digest, size))
     return _summary(entries)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import difflib
 import re
 import shutil
 import zipfile
@@ -14,7 +13,13 @@ from sqlite_utils import Database
 
 from tunix_core.clock import new_id, now
 from tunix_core.datasets import Datasets
-from tunix_core.errors import ConflictError, NotFoundError, TunixError, UsageError
+from tunix_core.errors import (
+    ConflictError,
+    NotFoundError,
+    TunixError,
+    UsageError,
+    did_you_mean,
+)
 from tunix_core.evaluations import Evaluations
 from tunix_core.files import atomic_file
 from tunix_core.paths import WorkspacePaths
@@ -151,8 +156,8 @@ class Models:
         """
         artifact = store.find_artifact(self._database, name)
         if artifact is None:
-            close = difflib.get_close_matches(name, [a.name for a in self.list()], n=1)
-            hint = f"did you mean {close[0]!r}?" if close else "see: tunix-rt models list"
+            known = [held.name for held in self.list()]
+            hint = did_you_mean(name, known, "see: tunix-rt models list")
             raise NotFoundError(f"model {name!r} not found", hint)
         return artifact
 

@@ -104,14 +104,19 @@ class Child:
         self._process.wait()
         self._let_go()
 
-    def stop(self, grace_s: float = GRACE_S) -> int:
-        """Terminate, wait ``grace_s`` seconds, then kill; returns the exit code."""
+    def stop(self, while_waiting: Callable[[], object] = lambda: None) -> int:
+        """Terminate, wait a while, then kill; returns the exit code.
+
+        Args:
+            while_waiting: Called several times a second until it has ended.
+        """
         self.terminate()
-        try:
-            self._process.wait(grace_s)
-        except subprocess.TimeoutExpired:
+        deadline = time.monotonic() + GRACE_S
+        while self.poll() is None and time.monotonic() < deadline:
+            while_waiting()
+            time.sleep(POLL_S)
+        if self.poll() is None:
             self.kill()
-        self._let_go()
         return self._process.returncode
 
     def _let_go(self) -> None:

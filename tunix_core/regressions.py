@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import builtins
-import difflib
 
 from sqlite_utils import Database
 
 from tunix_core.clock import new_id, now
-from tunix_core.errors import NotComparableError, NotFoundError, TunixError, UsageError
+from tunix_core.errors import (
+    NotComparableError,
+    NotFoundError,
+    TunixError,
+    UsageError,
+    did_you_mean,
+)
 from tunix_core.evaluations import Evaluations
 from tunix_core.plugins import Plugins
 from tunix_core.protocols import Comparator, CompareRequest, Tolerance
@@ -78,8 +83,7 @@ class Regressions:
         found = store.find_baseline(self._database, name)
         if found is None:
             known = [baseline.name for baseline in self.list()]
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else "see: tunix-rt regress list"
+            hint = did_you_mean(name, known, "see: tunix-rt regress list")
             raise NotFoundError(f"baseline {name!r} not found", hint)
         return found
 

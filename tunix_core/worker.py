@@ -111,19 +111,17 @@ class Worker:
                 return "lost"
         return None
 
-    def _stop(self, run: Run, child: Child) -> int | None:
-        """Let the child end with a checkpoint, keep the lease meanwhile, kill it after a while."""
-        child.terminate()
-        deadline = time.monotonic() + GRACE_S
+    def _stop(self, run: Run, child: Child) -> int:
+        """Let the child end with a checkpoint, and keep the lease meanwhile."""
         beat = 0.0
-        while child.poll() is None and time.monotonic() < deadline:
+
+        def keep_lease() -> None:
+            nonlocal beat
             if time.monotonic() - beat >= HEARTBEAT_S:
                 beat = time.monotonic()
                 self._runs.heartbeat(run)
-            time.sleep(POLL_S)
-        if child.poll() is None:
-            child.kill()
-        return child.poll()
+
+        return child.stop(keep_lease)
 
     def _conclude(self, run: Run, child: Child, exit_code: int | None, cause: str | None) -> None:
         """Turn how the child ended, and why, into the run's final state."""

@@ -78,11 +78,8 @@ def corrupt(steps: Sequence[WorkStep], key: str) -> Corruption:
         key: Chooses what is done and where.
     """
     # Every step can be dropped, so that some attempt succeeds for any work.
-    for attempt in count():
-        spoilt = _attempt(steps, Surface(f"{key}/{attempt}"))
-        if spoilt is not None:
-            return spoilt
-    raise AssertionError("count() does not end")
+    attempts = (_attempt(steps, Surface(f"{key}/{attempt}")) for attempt in count())
+    return next(spoilt for spoilt in attempts if spoilt is not None)
 
 
 def _attempt(steps: Sequence[WorkStep], surface: Surface) -> Corruption | None:
@@ -96,11 +93,12 @@ def _attempt(steps: Sequence[WorkStep], surface: Surface) -> Corruption | None:
         other = (place + 1) % len(steps)
         lines[place], lines[other] = lines[other], lines[place]
     elif kind == "carried":
-        lines = [render_step(step) for step in _carry(steps, place, surface) or ()]
+        carried = _carry(steps, place, surface)
+        if carried is None:
+            return None
+        lines = [render_step(step) for step in carried]
     else:
         lines[place] = _SPOIL[kind](lines[place], surface) or lines[place]
-    if kind == "carried" and not lines:
-        return None
     line = _first_difference(right, lines)
     return None if line is None else Corruption("\n".join(lines), line, kind)
 

@@ -49,6 +49,11 @@ def print_table(rows: Iterable[Mapping[str, Any]]) -> None:
         click.echo("  ".join(row.get(c, "").ljust(widths[c]) for c in columns).rstrip())
 
 
+def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
+    """Print the fields of one thing, a line each."""
+    print_table({"field": name, "value": str(value)} for name, value in fields)
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return ""

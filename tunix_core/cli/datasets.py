@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from tunix_core.cli._common import parse_pairs, pass_workspace
-from tunix_core.cli._output import emit, json_option, print_table, progress, say
+from tunix_core.cli._output import emit, json_option, print_fields, print_table, progress, say
 from tunix_core.cli.traces import import_one, report_row, say_rejects
 from tunix_core.codec import unstructure
 from tunix_core.errors import UsageError
@@ -209,7 +209,5 @@ def _emit(workspace: Workspace, manifest: DatasetManifest, as_json: bool) -> Non
     emit(
         {**_summary(manifest), "path": str(folder)},
         as_json,
-        table=lambda: print_table(
-            [{"field": name, "value": str(value)} for name, value in rows if value is not None]
-        ),
+        table=lambda: print_fields((n, value) for n, value in rows if value is not None),
     )

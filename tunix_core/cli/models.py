@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tunix_core.cli._common import pass_workspace
-from tunix_core.cli._output import emit, json_option, print_table, say
+from tunix_core.cli._output import emit, json_option, print_fields, print_table, say
 from tunix_core.codec import unstructure
 from tunix_core.models import DEFAULT_REGISTRY
 from tunix_core.records import ModelVersion
@@ -159,4 +159,4 @@ def _row(version: ModelVersion) -> dict[str, Any]:
 def _print_version(version: ModelVersion) -> None:
     fields = {**_row(version), "sha256": version.sha256, "registry": version.registry}
     fields |= {f"provenance: {k}": v for k, v in version.provenance.items() if k != "evaluations"}
-    print_table([{"field": name, "value": str(value)} for name, value in fields.items()])
+    print_fields(fields.items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tunix_core.cli._common import pass_workspace
-from tunix_core.cli._output import emit, json_option, print_table
+from tunix_core.cli._output import emit, json_option, print_fields, print_table
 from tunix_core.codec import unstructure
 from tunix_core.protocols import Tolerance
 from tunix_core.records import Baseline, Verdict
@@ -120,7 +120,7 @@ def _print_verdict(baseline: Baseline, verdict: Verdict) -> None:
         ("only in the candidate", f"{len(verdict.new)}"),
         ("items that got worse", f"{len(verdict.regressions)}"),
     ]
-    print_table([{"field": name, "value": value} for name, value in rows])
+    print_fields(rows)
     if verdict.regressions:
         click.echo("")
         print_table(verdict.regressions[:SHOWN])

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import click
 
 from tunix_core.cli._common import pass_workspace, settings_option
-from tunix_core.cli._output import emit, json_option, print_table, say
+from tunix_core.cli._output import emit, json_option, print_fields, print_table, say
 from tunix_core.cli._training import TrainingProgress
 from tunix_core.codec import unstructure
 from tunix_core.errors import TunixError, UsageError
@@ -153,7 +153,7 @@ def _print_run(run: Run) -> None:
         *((run.result or {}).get("metrics", {}).items()),
         ("directory", run.output_dir),
     ]
-    print_table([{"field": name, "value": str(value)} for name, value in rows if value != ""])
+    print_fields((name, value) for name, value in rows if value != "")
 
 
 @command.command()

@@ -46,6 +46,7 @@ def import_traces(
     Lines that are refused go to FILE.rejects.jsonl with their reasons; then the exit code is 1.
     """
     reports: list[ImportReport] = []
+    code = 0
     try:
         for file in files:
             reports.append(import_one(workspace, file, source, allow_duplicates=allow_duplicates))
@@ -54,8 +55,8 @@ def import_traces(
         if reports:
             rows = [report_row(report) for report in reports]
             emit(rows, as_json, table=lambda: print_table(rows))
-            say_rejects(reports)
-    return int(any(report.rejected for report in reports))
+            code = say_rejects(reports)
+    return code
 
 
 def import_one(

@@ -46,17 +46,18 @@ class _Plan:
     total_steps: int
     seed: int
 
-    def rows_of(self, step: int) -> IntArray:
-        return rows_of_step(step, self.config.rows, len(self.rows), self.seed)
-
-    def batch(self, step: int) -> Batch:
-        batch: Batch = jax.device_put(self.rows.take(self.rows_of(step)))
-        return batch
+    def batch(self, step: int) -> tuple[Batch, int]:
+        """What a step (from 0) learns from, and its number of tokens, padding excluded."""
+        rows = self.rows.take(self._rows_of(step))
+        return jax.device_put(rows), int(np.count_nonzero(rows["segments"]))
 
     def tokens_until(self, steps: int) -> int:
         """Tokens in the first ``steps`` steps, padding excluded."""
         in_row = np.count_nonzero(self.rows.segments, axis=1)
-        return sum(int(in_row[self.rows_of(step)].sum()) for step in range(steps))
+        return sum(int(in_row[self._rows_of(step)].sum()) for step in range(steps))
+
+    def _rows_of(self, step: int) -> IntArray:
+        return rows_of_step(step, self.config.rows, len(self.rows), self.seed)
 
     def data_key(self) -> str:
         """Digest of the packed rows and the vocabulary."""
@@ -152,10 +153,10 @@ def _train(
     meter = _Meter(reporter, plan.tokens_until(step))
     reason: Any = None
     while step < plan.total_steps and reason is None:
-        state, metrics = step_function(state, plan.batch(step))
+        batch, tokens = plan.batch(step)
+        state, metrics = step_function(state, batch)
         step += 1
         held_out = evaluate(state["params"], step)
-        tokens = int(np.count_nonzero(plan.rows.segments[plan.rows_of(step - 1)]))
         meter.add(step, metrics, tokens, held_out)
         reason = reporter.stop_reason()
         if config.checkpoint_every and step % config.checkpoint_every == 0:
