@@ -6,17 +6,30 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+from attrs import evolve
+
+from tests.samples.counting_trainer import CountingConfig, CountingTrainer
 from tunix_core.codec import trace_to_json
 from tunix_core.evaluators.answer_correctness import AnswerCorrectness
 from tunix_core.evaluators.show_your_work import ShowYourWork
 from tunix_core.evaluators.step_validity import StepValidity
 from tunix_core.jsonl_source import JsonlSource
 from tunix_core.local_registry import LocalRegistry
-from tunix_core.protocols import Evaluator, Registry, Source
+from tunix_core.protocols import (
+    Evaluator,
+    Registry,
+    Reporter,
+    Source,
+    Trainer,
+    TrainJob,
+    TrainResult,
+)
 from tunix_core.records import Completion, Trace
 from tunix_core.testing.evaluator import EvaluatorConformance, Sample, completion, item
 from tunix_core.testing.registry import RegistryConformance
 from tunix_core.testing.source import SourceConformance
+from tunix_core.testing.trainer import TrainerConformance
 
 
 class TestJsonl(SourceConformance):
@@ -42,6 +55,47 @@ class TestJsonl(SourceConformance):
 class TestLocalRegistry(RegistryConformance):
     def make(self, directory: Path) -> Registry:
         return LocalRegistry(directory)
+
+
+class TestCounting(TrainerConformance):
+    def make(self) -> Trainer:
+        return CountingTrainer()
+
+    def config(self, steps: int) -> CountingConfig:
+        return CountingConfig(steps=steps)
+
+
+class Careless(CountingTrainer):
+    """Puts what a clock says where the figures of the run belong."""
+
+    def fit(self, job: TrainJob, reporter: Reporter) -> TrainResult:
+        result = super().fit(job, reporter)
+        return evolve(result, metrics={**result.metrics, **result.timings}, timings={})
+
+
+class Vague(CountingTrainer):
+    """Reports a timing that is no number."""
+
+    def fit(self, job: TrainJob, reporter: Reporter) -> TrainResult:
+        result = super().fit(job, reporter)
+        return evolve(result, timings={"tokens_per_second": float("nan")})
+
+
+@pytest.mark.parametrize(
+    ("trainer", "broken"),
+    [
+        (Careless, "test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not"),
+        (Vague, "test_figures_are_numbers_and_stand_apart_from_timings"),
+    ],
+)
+def test_the_suite_of_trainers_bites(
+    tmp_path: Path, trainer: type[CountingTrainer], broken: str
+) -> None:
+    suite = TestCounting()
+    getattr(suite, broken)(tmp_path / "good")
+    suite.make = trainer  # type: ignore[method-assign]
+    with pytest.raises(AssertionError):
+        getattr(suite, broken)(tmp_path / "bad")
 
 
 class TestAnswerCorrectness(EvaluatorConformance):

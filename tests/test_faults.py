@@ -100,7 +100,7 @@ def test_a_killed_training_resumes_to_the_same_model(
 ) -> None:
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "cache"))
     folder = tmp_path / "workspace"
-    settings = {"preset": "tiny", "rows": 4, "max_length": 64, "vocab_size": 300}
+    settings = {"model_id": "tiny", "rows": 4, "max_length": 64, "vocab_size": 300}
     settings |= {"steps": 400, "checkpoint_every": 10}
     options = [f"--set={key}={value}" for key, value in settings.items()]
     arguments = ["runs", "start", "numbers-v1", "--seed", "3", *options]

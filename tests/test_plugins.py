@@ -45,6 +45,7 @@ HEAVY = (
     "orbax",
     "sqlite_utils",
     "starlette",
+    "tensorboardX",
     "tokenizers",
 )
 # Runs the command and then says, as its last line, which of the named modules were imported.
@@ -399,13 +400,23 @@ def test_an_observer_may_take_fewer_arguments_than_its_hook(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     heard: list[object] = []
+
+    def everything(run_id: str, step: int, values: object, timings: object, folder: Path) -> None:
+        heard.append((run_id, step, values, timings, folder.name))
+
     plugins = Plugins.of(
-        plugin("all", tunix_run_step=lambda run_id, step, values: heard.append((step, values))),
+        plugin("all", tunix_run_step=everything),
+        plugin("older", tunix_run_step=lambda run_id, step, values: heard.append((step, values))),
         plugin("fails", tunix_run_step=lambda step: 1 / 0),
         plugin("few", tunix_run_step=lambda step: heard.append(step)),
     )
-    plugins.observe("tunix_run_step", run_id="r", step=3, values={"loss": 0.5})
-    assert sorted(heard, key=str) == [(3, {"loss": 0.5}), 3]
+    told = {"run_id": "r", "step": 3, "values": {"loss": 0.5}, "timings": {"seconds": 1.0}}
+    plugins.observe("tunix_run_step", **told, folder=Path("runs/r"))
+    assert sorted(heard, key=str) == [
+        ("r", 3, {"loss": 0.5}, {"seconds": 1.0}, "r"),
+        (3, {"loss": 0.5}),
+        3,
+    ]
     assert capsys.readouterr().err == (
         "warning: fails 0: tunix_run_step: ZeroDivisionError: division by zero\n"
     )

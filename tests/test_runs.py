@@ -13,8 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from tunix_core import Workspace
-from tunix_core.errors import ConflictError, InvalidRecordError, NotFoundError, UsageError
+from tunix_core import Workspace, joining
+from tunix_core.errors import (
+    ConflictError,
+    InvalidRecordError,
+    NotFoundError,
+    TunixError,
+    UsageError,
+)
 from tunix_core.records import Run
 
 SLOW = {"steps": 400, "step_seconds": 0.05}
@@ -74,6 +80,116 @@ def test_a_time_budget_ends_in_a_usable_model(counting_workspace: Workspace) -> 
     assert run.result["stop_reason"] == "time_budget"
     assert 0 < run.result["steps"] < 400
     counting_workspace.predictions.create(run.id, "numbers-v1")
+
+
+def test_a_run_whose_time_budget_ran_out_goes_on_with_another(
+    counting_workspace: Workspace,
+) -> None:
+    uninterrupted = start(counting_workspace, {"steps": 30}, seed=5)
+    slow = {"steps": 30, "step_seconds": 0.05}
+    run = start(counting_workspace, slow, seed=5, time_budget_s=1.0)
+    predictions = counting_workspace.predictions
+    early = predictions.create(run.id, "numbers-v1")
+    sessions = 1
+    while run.result is not None and run.result["stop_reason"] == "time_budget":
+        steps = run.result["steps"]
+        assert run.status == "completed"
+        counting_workspace.runs.resume(run.id)
+        run = counting_workspace.worker().execute(run.id)
+        assert run.result is not None
+        assert run.result["steps"] > steps
+        sessions += 1
+    assert sessions > 1
+    assert model(counting_workspace, run) == model(counting_workspace, uninterrupted)
+    assert losses(counting_workspace, run) == losses(counting_workspace, uninterrupted)
+    late = predictions.create(run.id, "numbers-v1")
+    assert late == predictions.create(run.id, "numbers-v1")
+    assert [c.text for c in late.completions] == [
+        c.text for c in predictions.create(uninterrupted.id, "numbers-v1").completions
+    ]
+    kept = counting_workspace.paths.run(run.id) / "predictions-before-1" / "numbers-v1"
+    assert len((kept / "predictions.jsonl").read_text().splitlines()) == len(early.completions)
+    with pytest.raises(ConflictError, match="is completed"):
+        counting_workspace.runs.resume(run.id)
+
+
+def test_a_budget_that_ends_with_the_last_step_leaves_nothing_to_resume(
+    counting_workspace: Workspace,
+) -> None:
+    run = start(counting_workspace, {"steps": 1, "step_seconds": 0.3}, time_budget_s=0.1)
+    assert run.result is not None
+    assert (run.result["steps"], run.result["stop_reason"]) == (1, "time_budget")
+    with pytest.raises(ConflictError, match="out of time budget"):
+        counting_workspace.runs.resume(run.id)
+
+
+def test_stopping_early_completes_a_run(counting_workspace: Workspace) -> None:
+    run = start(counting_workspace, {"steps": 30, "enough_at": 4})
+    assert (run.status, run.error) == ("completed", None)
+    assert run.result is not None
+    assert (run.result["steps"], run.result["stop_reason"]) == (4, "early_stopping")
+    with pytest.raises(ConflictError, match="is completed"):
+        counting_workspace.runs.resume(run.id)
+
+
+def test_figures_of_the_clock_are_kept_apart(counting_workspace: Workspace) -> None:
+    first, second = (start(counting_workspace, {"steps": 3}) for _ in range(2))
+    assert first.result is not None
+    assert second.result is not None
+    assert first.result["metrics"] == second.result["metrics"] == {"loss": 1 / 3}
+    assert first.result.keys() == {"steps", "tokens", "stop_reason", "metrics", "timings"}
+    assert first.result["timings"]["seconds"] != second.result["timings"]["seconds"]
+
+
+def test_a_further_host_trains_and_leaves_the_run_to_the_first(
+    counting_workspace: Workspace,
+) -> None:
+    run = counting_workspace.runs.create("numbers-v1", "counting", {"steps": 12}, seed=3)
+    folder = counting_workspace.paths.run(run.id)
+    database = counting_workspace.paths.database
+    counting_workspace.close()
+    # Another host could not use the database: it does without.
+    database.rename(database.with_suffix(".away"))
+    joining.join(counting_workspace.paths, run.id)
+    assert not database.exists()
+    database.with_suffix(".away").rename(database)
+    assert model(counting_workspace, run), "it trained"
+    (log,) = folder.glob("log-*.txt")
+    assert log.read_text() == f"counting along for {run.id}\n"
+    assert {path.name for path in folder.iterdir()} - {log.name} == {
+        "checkpoints",
+        "config.json",
+        "model",
+        "run.json",
+    }
+    with Workspace(counting_workspace.paths.root) as again:
+        assert again.runs.get(run.id) == run
+
+
+def test_a_further_host_joins_while_the_first_trains(counting_workspace: Workspace) -> None:
+    runs = counting_workspace.runs
+    settings = {"steps": 20, "step_seconds": 0.2, "checkpoint_every": 100}
+    run = runs.create("numbers-v1", "counting", settings)
+    joined: list[str] = []
+
+    def join() -> None:
+        if not joined and losses(counting_workspace, run):
+            joined.append(run.id)
+            joining.join(counting_workspace.paths, run.id)
+
+    ended = counting_workspace.worker().execute(run.id, join)
+    assert joined
+    assert (ended.status, ended.error) == ("completed", None)
+    assert [step for step, _ in losses(counting_workspace, run)] == list(range(1, 21))
+    with pytest.raises(ConflictError, match="then join"):
+        joining.join(counting_workspace.paths, run.id)
+
+
+def test_a_further_host_that_fails_says_why(counting_workspace: Workspace) -> None:
+    run = counting_workspace.runs.create("numbers-v1", "counting", {"fail_at": 2})
+    with pytest.raises(TunixError, match=r"the loss is not a number \(step 2\)"):
+        joining.join(counting_workspace.paths, run.id)
+    assert counting_workspace.runs.get(run.id).status == "pending"
 
 
 def test_a_time_limit_ends_as_timeout_and_resumes(counting_workspace: Workspace) -> None:

@@ -26,6 +26,8 @@ from tunix_core.contributions import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tunix_core.records import DatasetManifest, ModelVersion, Run
 
 PROJECT = "tunix_core"
@@ -154,14 +156,26 @@ def tunix_run_started(run: Run) -> None:
 
 
 @hookspec
-def tunix_run_step(run_id: str, step: int, values: Mapping[str, float]) -> None:
-    """A training step was recorded; called in the runner process.
+def tunix_run_step(
+    run_id: str,
+    step: int,
+    values: Mapping[str, float],
+    timings: Mapping[str, float],
+    folder: Path,
+) -> None:
+    """A training step was recorded; called in the runner process, after the run's files.
+
+    ``values`` are the same whenever the run is repeated; a clock had a part in ``timings``.
+    ``folder`` is the run's directory, whose ``metrics.jsonl`` holds every step up to this one.
+    Steps count from 1 and come in order within a process. A resumed run goes on in a new process
+    after its newest checkpoint: what an earlier process said of the first step told there, and of
+    any after it, no longer stands.
 
     Example::
 
         @hookimpl
-        def tunix_run_step(run_id, step, values):
-            tracker.log(run_id, step, values)
+        def tunix_run_step(run_id, step, values, timings):
+            tracker.log(run_id, step, {**values, **timings})
     """
 
 

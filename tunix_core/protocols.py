@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from attrs import field, frozen
+from attrs.validators import ge, gt, le
 
 from tunix_core.records import (
     Completion,
@@ -24,7 +25,7 @@ from tunix_core.records import (
     Verdict,
 )
 
-StopReason = Literal["completed", "cancelled", "time_budget", "terminated"]
+StopReason = Literal["completed", "early_stopping", "cancelled", "time_budget", "terminated"]
 
 
 @frozen
@@ -84,6 +85,8 @@ class TrainJob:
         template: Name of the rendering template, see :mod:`tunix_core.rendering`.
         seed: Seed of initialisation and data order.
         resume: Continue from the newest checkpoint in ``output_dir`` when there is one.
+        further_host: This process takes part in a run that another one leads. It trains together
+            with the leader or not at all, and what it writes must not stand in the leader's way.
     """
 
     run_id: str
@@ -94,6 +97,7 @@ class TrainJob:
     template: str = "show_your_work"
     seed: int = 0
     resume: bool = False
+    further_host: bool = False
 
 
 class Reporter(Protocol):
@@ -125,7 +129,8 @@ class TrainResult:
         steps: Optimizer steps taken in all, resumed ones included.
         tokens: Tokens seen in all, padding excluded.
         stop_reason: Why training ended.
-        metrics: Final figures by name.
+        metrics: Final figures by name; the same seed gives the same.
+        timings: Final figures that a clock or the machine had a part in, by name.
     """
 
     model_dir: Path
@@ -133,6 +138,7 @@ class TrainResult:
     tokens: int
     stop_reason: StopReason
     metrics: Mapping[str, float] = field(factory=dict)
+    timings: Mapping[str, float] = field(factory=dict)
 
 
 @frozen
@@ -143,19 +149,22 @@ class GenerationConfig:
         max_new_tokens: Cut after this many tokens.
         temperature: 0.0 is greedy.
         top_k: Keep the k most likely tokens; 0 keeps all.
-        top_p: Keep the smallest set with this probability; 1.0 keeps all.
+        top_p: Of these, keep the smallest set with this probability; 1.0 keeps all.
+        min_p: Of these, keep tokens at least this times as likely as the likeliest; 0.0 keeps
+            all.
         seed: With the item, sample and position it keys every random draw.
         stop: Texts that end a completion; kept in it.
         batch_size: Rows decoded at once; it never changes what a row says.
     """
 
-    max_new_tokens: int = 256
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
+    max_new_tokens: int = field(default=256, validator=ge(1))
+    temperature: float = field(default=0.0, validator=ge(0.0))
+    top_k: int = field(default=0, validator=ge(0))
+    top_p: float = field(default=1.0, validator=[gt(0.0), le(1.0)])
+    min_p: float = field(default=0.0, validator=[ge(0.0), le(1.0)])
     seed: int = 0
     stop: tuple[str, ...] = ("</answer>",)
-    batch_size: int = 64
+    batch_size: int = field(default=64, validator=ge(1))
 
 
 @runtime_checkable

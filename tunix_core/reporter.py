@@ -51,13 +51,21 @@ class RunReporter:
         if self._metrics is None:
             raise RuntimeError("the trainer reported a step before begin()")
         line: dict[str, Any] = {"step": step, **values}
-        line["timings"] = {**(timings or {}), "timestamp": now()}
+        measured = timings or {}
+        line["timings"] = {**measured, "timestamp": now()}
         self._metrics.write(json.dumps(line) + "\n")
         self._metrics.flush()
-        self._plugins.observe("tunix_run_step", run_id=self._run_id, step=step, values=values)
+        self._plugins.observe(
+            "tunix_run_step",
+            run_id=self._run_id,
+            step=step,
+            values=values,
+            timings=measured,
+            folder=self._folder,
+        )
 
     def log(self, message: str) -> None:
-        os.write(1, (message + "\n").encode())
+        _print(message)
 
     def stop_reason(self) -> StopReason | None:
         if self._terminated:
@@ -69,6 +77,29 @@ class RunReporter:
     def terminate(self) -> None:
         """Make the next :meth:`stop_reason` say ``terminated``; safe in a signal handler."""
         self._terminated = True
+
+
+class SilentReporter:
+    """The reporter of a further host of a run: it leaves figures and decisions to the first."""
+
+    def begin(self, total_steps: int, resumed_from: int) -> None:
+        """The first host keeps the metrics."""
+
+    def step(
+        self, step: int, values: Mapping[str, float], timings: Mapping[str, float] | None = None
+    ) -> None:
+        """The first host records the step."""
+
+    def log(self, message: str) -> None:
+        _print(message)
+
+    def stop_reason(self) -> StopReason | None:
+        return None
+
+
+def _print(message: str) -> None:
+    """A line for the log of this process, unbuffered."""
+    os.write(1, (message + "\n").encode())
 
 
 def _cut_back(path: Path, step: int) -> None:

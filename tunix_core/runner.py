@@ -1,4 +1,4 @@
-"""The child process in which models run: ``python -m tunix_core.runner train|predict ...``.
+"""The child process in which models run: ``python -m tunix_core.runner train|join|predict ...``.
 
 It stops at once when its parent ends, and at the next step, with a checkpoint, on SIGTERM. What
 it prints goes to the run's log; its last line is the error that people see.
@@ -13,51 +13,77 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from attrs import evolve
+
 from tunix_core.codec import structure
+from tunix_core.dataset_files import DATA
 from tunix_core.errors import TunixError
 from tunix_core.files import write_atomically
+from tunix_core.joining import created_run
 from tunix_core.processes import FileLock, stop_when_parent_dies
 from tunix_core.protocols import GenerationConfig, Trainer, TrainJob
-from tunix_core.reporter import RunReporter
+from tunix_core.records import Run
+from tunix_core.reporter import RunReporter, SilentReporter
+from tunix_core.runs import RunConfig
 from tunix_core.workspace import Workspace
 
 
 def train(workspace: Workspace, run_id: str) -> None:
     """Execute a run; its outcome is left in ``result.json``."""
     run = workspace.runs.get(run_id)
-    config = workspace.runs.config(run)
     folder = workspace.paths.run(run.id)
-    provided = workspace.plugins.find("trainer", run.trainer)
+    config = workspace.runs.config(run)
     reporter = RunReporter(run.id, folder, workspace.plugins, config.time_budget_s)
     signal.signal(signal.SIGTERM, lambda *_: reporter.terminate())
-    datasets = workspace.datasets
-    for key in (run.dataset_key, config.eval_dataset_key):
-        if key is not None:
-            datasets.verify(key)
-    job = TrainJob(
-        run_id=run.id,
-        train_data=datasets.data_path(run.dataset_key),
-        eval_data=(
-            None if config.eval_dataset_key is None else datasets.data_path(config.eval_dataset_key)
-        ),
-        output_dir=folder,
-        config=provided.config(config.trainer),
-        template=config.template,
-        seed=config.seed,
-        resume=True,
-    )
     with FileLock(folder / "lock"):
         (folder / "result.json").unlink(missing_ok=True)
-        trainer = provided.create()
-        assert isinstance(trainer, Trainer)  # noqa: S101 - checked by the plugin manager
+        for key in (run.dataset_key, config.eval_dataset_key):
+            if key is not None:
+                workspace.datasets.verify(key)
+        trainer, job = _prepare(workspace, run)
+        _set_predictions_aside(folder)
         result = trainer.fit(job, reporter)
         outcome = {
             "steps": result.steps,
             "tokens": result.tokens,
             "stop_reason": result.stop_reason,
             "metrics": dict(result.metrics),
+            "timings": dict(result.timings),
         }
         write_atomically(folder / "result.json", json.dumps(outcome) + "\n")
+
+
+def join(workspace: Workspace, run_id: str) -> None:
+    """Take part, as a further host, in a run that :func:`train` executes on the first."""
+    trainer, job = _prepare(workspace, created_run(workspace.paths, run_id))
+    trainer.fit(evolve(job, further_host=True), SilentReporter())
+
+
+def _prepare(workspace: Workspace, run: Run) -> tuple[Trainer, TrainJob]:
+    """The trainer of a run and its job, the same on every host; opens no database."""
+    config = structure(RunConfig, run.config, "run config")
+    provided = workspace.plugins.find("trainer", run.trainer)
+    train_key, eval_key = run.dataset_key, config.eval_dataset_key
+    trainer = provided.create()
+    assert isinstance(trainer, Trainer)  # noqa: S101 - checked by the plugin manager
+    return trainer, TrainJob(
+        run_id=run.id,
+        train_data=workspace.paths.dataset(train_key) / DATA,
+        eval_data=None if eval_key is None else workspace.paths.dataset(eval_key) / DATA,
+        output_dir=workspace.paths.run(run.id),
+        config=provided.config(config.trainer),
+        template=config.template,
+        seed=config.seed,
+        resume=True,
+    )
+
+
+def _set_predictions_aside(folder: Path) -> None:
+    """Keep what the run's model has answered so far, but not as answers of the model to come."""
+    answered = folder / "predictions"
+    if answered.exists():
+        earlier = sum(1 for _ in folder.glob("predictions-before-*"))
+        answered.rename(folder / f"predictions-before-{earlier + 1}")
 
 
 def predict(workspace: Workspace, run_id: str, dataset_key: str, generation: str) -> None:
@@ -72,7 +98,7 @@ def main(arguments: list[str]) -> int:
     job, directory, *rest = arguments
     try:
         workspace = Workspace(Path(directory))
-        jobs: dict[str, Callable[..., None]] = {"train": train, "predict": predict}
+        jobs: dict[str, Callable[..., None]] = {"train": train, "join": join, "predict": predict}
         jobs[job](workspace, *rest)
     except TunixError as error:
         print(f"error: {error}", flush=True)  # noqa: T201 - standard output is the run's log

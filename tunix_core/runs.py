@@ -112,6 +112,8 @@ class Runs:
         folder = self._paths.run(run_id)
         folder.mkdir(parents=True)
         (folder / "config.json").write_text(json.dumps(run.config, indent=2) + "\n", "utf-8")
+        # What a further host reads instead of the database, which is the first host's alone.
+        (folder / "run.json").write_text(json.dumps(unstructure(run), indent=2) + "\n", "utf-8")
         store.insert(self._database, run)
         return run
 
@@ -169,15 +171,28 @@ class Runs:
     def resume(self, run_id: str) -> Run:
         """Enqueue an ended run again; it continues from its newest checkpoint.
 
+        One that completed because its time budget ran out continues as well, with a budget as
+        large as before.
+
         Raises:
-            ConflictError: The run is completed, pending or running.
+            ConflictError: The run is pending or running, or has taken all its steps.
         """
         run = self.get(run_id)
-        if not store.transition(self._database, run.id, RESUMABLE, "pending", None, None):
+        sources = (*RESUMABLE, "completed") if self._ran_out_of_time(run) else RESUMABLE
+        if not store.transition(self._database, run.id, sources, "pending", None, None):
             raise ConflictError(
-                f"run {run.id} is {run.status}", f"only {', '.join(RESUMABLE)} runs are resumed"
+                f"run {run.id} is {run.status}",
+                f"only {', '.join(RESUMABLE)} runs and those out of time budget are resumed",
             )
         return self.get(run.id)
+
+    def _ran_out_of_time(self, run: Run) -> bool:
+        """Whether a run completed by its time budget, with steps left to take."""
+        result = run.result or {}
+        if run.status != "completed" or result.get("stop_reason") != "time_budget":
+            return False
+        path = self._paths.run(run.id) / "progress.json"
+        return bool(result["steps"] < json.loads(path.read_text("utf-8"))["total_steps"])
 
     def claim(self, worker: str, run_id: str | None = None) -> Run | None:
         """Take a pending run for a worker, the oldest unless one is named; None without any."""

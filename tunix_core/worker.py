@@ -14,12 +14,15 @@ from typing import Any
 from tunix_core.paths import WorkspacePaths
 from tunix_core.plugins import Plugins
 from tunix_core.processes import GRACE_S, POLL_S, Child
+from tunix_core.protocols import StopReason
 from tunix_core.records import Run
 from tunix_core.runs import Runs
 
 HEARTBEAT_S = 2.0
 IDLE_S = 1.0
 MAX_ERROR_CHARS = 500
+# Reasons for which training ends of itself, with the model that was asked for.
+COMPLETE: tuple[StopReason, ...] = ("completed", "early_stopping", "time_budget")
 
 
 class Worker:
@@ -129,7 +132,7 @@ class Worker:
         error = None
         if cause == "pending":
             status: Any = "pending"
-        elif result is not None and result["stop_reason"] in ("completed", "time_budget"):
+        elif result is not None and result["stop_reason"] in COMPLETE:
             status = "completed"
         elif cause in ("cancelled", "timeout"):
             status = cause

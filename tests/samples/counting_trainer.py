@@ -17,9 +17,9 @@ from attrs import frozen
 
 from tunix_core import hookimpl
 from tunix_core.contributions import TrainerContribution
-from tunix_core.errors import TunixError
+from tunix_core.errors import TunixError, UsageError
 from tunix_core.files import write_atomically
-from tunix_core.protocols import GenerationConfig, Reporter, TrainJob, TrainResult
+from tunix_core.protocols import GenerationConfig, Reporter, StopReason, TrainJob, TrainResult
 from tunix_core.records import Completion, Prompt
 
 
@@ -31,12 +31,14 @@ class CountingConfig:
         steps: Steps to take; each counts one line of the data.
         step_seconds: How long a step takes.
         fail_at: Step at which it fails, or None.
+        enough_at: Step after which it stops early, or None.
         checkpoint_every: Steps between checkpoints.
     """
 
     steps: int = 10
     step_seconds: float = 0.0
     fail_at: int | None = None
+    enough_at: int | None = None
     checkpoint_every: int = 5
 
     @property
@@ -47,7 +49,10 @@ class CountingConfig:
 class CountingTrainer:
     def fit(self, job: TrainJob, reporter: Reporter) -> TrainResult:
         config: CountingConfig = job.config
-        answers = [json.loads(line)["final_answer"] for line in job.train_data.open()]
+        with job.train_data.open(encoding="utf-8") as lines:
+            answers = [json.loads(line)["final_answer"] for line in lines]
+        if not answers:
+            raise UsageError(f"{job.train_data} holds no trace")
         checkpoint = job.output_dir / "checkpoints" / "counts.json"
         checkpoint.parent.mkdir(exist_ok=True)
         state: dict[str, Any] = {"step": 0, "counts": {}}
@@ -55,25 +60,32 @@ class CountingTrainer:
             state = json.loads(checkpoint.read_text())
         step, counts = int(state["step"]), Counter(state["counts"])
         reporter.begin(config.steps, step)
-        reason = None
+        if job.further_host:
+            reporter.log(f"counting along for {job.run_id}")
+        reason: StopReason | None = None
+        begun = time.monotonic()
         while step < config.steps and reason is None:
             time.sleep(config.step_seconds)
             step += 1
             if step == config.fail_at:
                 raise TunixError("the loss is not a number", f"step {step}")
             counts[answers[(step + job.seed) % len(answers)]] += 1
-            reporter.step(step, {"loss": 1.0 / step})
-            reason = reporter.stop_reason()
+            reporter.step(step, {"loss": 1.0 / step}, {"clock": time.monotonic() - begun})
+            reason = "early_stopping" if step == config.enough_at else reporter.stop_reason()
             if reason is not None or step % config.checkpoint_every == 0:
                 write_atomically(checkpoint, json.dumps({"step": step, "counts": counts}))
         model = job.output_dir / "model"
         model.mkdir(exist_ok=True)
         best = max(sorted(counts), key=lambda answer: counts[answer], default="")
         write_atomically(model / "answer.json", json.dumps({"answer": best, "counts": counts}))
-        return TrainResult(model, step, step, reason or "completed", {"loss": 1.0 / max(step, 1)})
+        metrics, timings = {"loss": 1.0 / max(step, 1)}, {"seconds": time.monotonic() - begun}
+        return TrainResult(model, step, step, reason or "completed", metrics, timings)
 
     def load(self, model_dir: Path, config: GenerationConfig) -> CountingPredictor:
-        return CountingPredictor(json.loads((model_dir / "answer.json").read_text())["answer"])
+        path = model_dir / "answer.json"
+        if not path.exists():
+            raise UsageError(f"{model_dir} holds no model")
+        return CountingPredictor(json.loads(path.read_text())["answer"])
 
 
 class CountingPredictor:

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
@@ -69,12 +70,13 @@ class Progress:
         total: Number of units, or 0 when it is not known.
         label: What is going on.
         started: When it began, by ``time.monotonic()``; now by default.
+        done: Units that were done before; the time left follows from those done since.
     """
 
-    def __init__(self, total: int, label: str, started: float | None = None) -> None:
+    def __init__(self, total: int, label: str, started: float | None = None, done: int = 0) -> None:
         self._total = total
         self._label = label
-        self._done = 0
+        self._before = self._done = done
         self._detail = ""
         self._started = time.monotonic() if started is None else started
         self._bar: Any = None
@@ -83,10 +85,12 @@ class Progress:
                 length=total,
                 label=label,
                 file=sys.stderr,
-                show_eta=True,
+                width=0,  # what the terminal leaves
+                show_eta=False,
                 show_pos=True,
-                item_show_func=lambda _: self._detail or None,
+                item_show_func=lambda _: self._shown(),
             )
+            self._bar.pos = done
 
     def advance(self, units: int, detail: str = "") -> None:
         """Move on by ``units``; ``detail`` is shown behind the bar."""
@@ -94,6 +98,14 @@ class Progress:
         self._detail = detail or self._detail
         if self._bar is not None and units > 0:
             self._bar.update(units, self._detail)
+
+    def _shown(self) -> str:
+        """What stands behind the bar. Click's own time left would count what was done before."""
+        left = self._total - self._done
+        if self._done == self._before or left <= 0:
+            return self._detail
+        seconds = (time.monotonic() - self._started) / (self._done - self._before) * left
+        return f"{timedelta(seconds=round(seconds))} left  {self._detail}".rstrip()
 
     def reach(self, done: int, _total: int = 0) -> None:
         """Move to ``done`` units; what services call with (done, total)."""
@@ -119,6 +131,6 @@ class Progress:
             say(f"{self._label}: {self._done}{of}{detail} ({seconds:.1f} s)")
 
 
-def progress(total: int, label: str) -> Progress:
-    """A :class:`Progress` for ``total`` units."""
-    return Progress(total, label)
+def progress(total: int, label: str, done: int = 0) -> Progress:
+    """A :class:`Progress` for ``total`` units, ``done`` of which were done before."""
+    return Progress(total, label, done=done)

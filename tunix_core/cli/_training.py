@@ -25,6 +25,8 @@ class TrainingProgress:
         self._bar: Any = None
         self._position = 0
         self._step = 0
+        # An earlier attempt's plan lies here until the runner has cut its metrics back.
+        self._stale = _version(self._folder / "progress.json")
 
     def __call__(self) -> None:
         if self._bar is None and not self._open():
@@ -36,14 +38,14 @@ class TrainingProgress:
 
     def _open(self) -> bool:
         path = self._folder / "progress.json"
-        if not path.exists():
+        if _version(path) in (None, self._stale):
             return False
         plan = json.loads(path.read_text(encoding="utf-8"))
         if plan["total_steps"] == 0:
             return False
-        self._bar = progress(plan["total_steps"], "training")
+        self._step = plan["resumed_from"]
+        self._bar = progress(plan["total_steps"], "training", self._step)
         self._bar.__enter__()
-        self._step = 0
         return True
 
     def _latest(self) -> dict[str, Any] | None:
@@ -70,6 +72,14 @@ class TrainingProgress:
         if self._bar is not None:
             self()
             self._bar.__exit__(kind, error, trace)
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """Changes whenever the file is replaced; None when there is none."""
+    if not path.exists():
+        return None
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns
 
 
 def _detail(latest: dict[str, Any]) -> str:

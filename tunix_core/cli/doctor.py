@@ -25,6 +25,7 @@ OPTIONAL = (
     ("tunix-generators", "the generators of dev-reasoning-v1", "tunix-generators"),
     ("tunix-jax", "the JAX trainer", "tunix-jax"),
     ("tunix-compare", "regression checks", "tunix-compare"),
+    ("tunix-tensorboard", "TensorBoard event files of runs", "tunix-tensorboard"),
     ("zstandard", "reading .jsonl.zst files", "'tunix-core[zstd]'"),
     ("matplotlib", "`runs plot`", "'tunix-core[plot]'"),
 )

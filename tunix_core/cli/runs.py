@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import click
 
+from tunix_core import joining
 from tunix_core.cli._common import pass_workspace, settings_option
 from tunix_core.cli._output import emit, json_option, print_fields, print_table, say
 from tunix_core.cli._training import TrainingProgress
@@ -65,7 +66,7 @@ def start(
 ) -> None:
     """Train on a dataset.
 
-    Example: tunix-rt runs start demo-train-seed42 --set preset=small --set steps=500
+    Example: tunix-rt runs start demo-train-seed42 --set model_id=small --set steps=500
     """
     run = workspace.runs.create(
         dataset_key,
@@ -85,8 +86,32 @@ def start(
 @json_option
 @pass_workspace
 def resume(workspace: Workspace, run_id: str, detach: bool, as_json: bool) -> None:
-    """Continue a failed, cancelled or timed-out run from its newest checkpoint."""
+    """Continue a run from its newest checkpoint.
+
+    One that failed, was cancelled or timed out, or whose time budget ran out: it gets another
+    budget of the same length.
+    """
     _execute(workspace, workspace.runs.resume(run_id), detach, as_json)
+
+
+@command.command()
+@click.argument("run_id")
+@pass_workspace
+def join(workspace: Workspace, run_id: str) -> None:
+    """Take part in a run that another host executes.
+
+    For training on several hosts that share the workspace directory: `runs start` on the first,
+    `runs join` on each of the others, all at once, since they wait for each other. Every host,
+    the first included, has to have JAX_COORDINATOR_ADDRESS (the first host's name and a free
+    port, as in first:1234), JAX_NUM_PROCESSES (how many hosts) and JAX_PROCESS_ID (0 on the
+    first, then 1, 2, ...) in its environment. Only the first writes metrics, the state and the
+    outcome.
+
+    Example: JAX_PROCESS_ID=1 tunix-rt --workspace /shared/workspace runs join 3f2a
+    """
+    run = joining.created_run(workspace.paths, run_id)
+    say(f"joining run {run.id}")
+    joining.join(workspace.paths, run.id)
 
 
 def _execute(workspace: Workspace, run: Run, detach: bool, as_json: bool) -> None:
@@ -141,6 +166,7 @@ def show(workspace: Workspace, run_id: str, as_json: bool) -> None:
 
 
 def _print_run(run: Run) -> None:
+    result = run.result or {}
     rows = [
         ("id", run.id),
         ("status", run.status),
@@ -150,7 +176,10 @@ def _print_run(run: Run) -> None:
         ("started", run.started_at or ""),
         ("completed", run.completed_at or ""),
         ("error", run.error or ""),
-        *((run.result or {}).get("metrics", {}).items()),
+        ("stop_reason", result.get("stop_reason", "")),
+        ("steps", result.get("steps", "")),
+        *result.get("metrics", {}).items(),
+        *result.get("timings", {}).items(),
         ("directory", run.output_dir),
     ]
     print_fields((name, value) for name, value in rows if value != "")

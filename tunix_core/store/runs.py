@@ -80,7 +80,7 @@ def claim(
         connection.execute(
             "UPDATE runs SET status = 'running', token = token + 1, worker = ?, "
             "lease_expires = ?, started_at = ?, completed_at = NULL, exit_code = NULL, "
-            "error = NULL WHERE id = ?",
+            "error = NULL, result = NULL WHERE id = ?",
             (worker, lease_expires, started_at, row[0]),
         )
     return find(database, row[0])[0]

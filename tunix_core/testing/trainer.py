@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ class RecordingReporter:
     def __init__(self, stop_at: int | None = None, reason: StopReason = "cancelled") -> None:
         self.begun: list[tuple[int, int]] = []
         self.steps: list[tuple[int, Mapping[str, float]]] = []
+        self.timings: list[Mapping[str, float]] = []
         self.messages: list[str] = []
         self._stop_at = stop_at
         self._reason: StopReason = reason
@@ -43,6 +45,7 @@ class RecordingReporter:
         self, step: int, values: Mapping[str, float], timings: Mapping[str, float] | None = None
     ) -> None:
         self.steps.append((step, dict(values)))
+        self.timings.append(dict(timings or {}))
 
     def log(self, message: str) -> None:
         self.messages.append(message)
@@ -113,6 +116,15 @@ class TrainerConformance:
         assert (result.steps, result.stop_reason) == (STEPS, "completed")
         assert result.tokens > 0
 
+    def test_figures_are_numbers_and_stand_apart_from_timings(self, tmp_path: Path) -> None:
+        result, reporter = self.fit(self.job(tmp_path / "run"))
+        reported = zip((values for _, values in reporter.steps), reporter.timings, strict=True)
+        for values, timings in (*reported, (result.metrics, result.timings)):
+            assert set(values).isdisjoint(timings)
+            for name, value in (*values.items(), *timings.items()):
+                assert type(value) in (int, float), f"{name} is {value!r}"
+                assert math.isfinite(value), f"{name} is {value}"
+
     def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(
         self, tmp_path: Path
     ) -> None:
@@ -120,6 +132,7 @@ class TrainerConformance:
         second, second_reporter = self.fit(self.job(tmp_path / "second"))
         other, _ = self.fit(self.job(tmp_path / "other", seed=8))
         assert first_reporter.steps == second_reporter.steps
+        assert dict(first.metrics) == dict(second.metrics)
         assert tree_digest(first.model_dir) == tree_digest(second.model_dir)
         assert tree_digest(first.model_dir) != tree_digest(other.model_dir)
 
@@ -136,6 +149,7 @@ class TrainerConformance:
         assert after.begun == [(STEPS, STOP_AT)]
         assert before.steps + after.steps == whole_reporter.steps
         assert (resumed.steps, resumed.tokens) == (whole.steps, whole.tokens)
+        assert dict(resumed.metrics) == dict(whole.metrics)
         assert tree_digest(resumed.model_dir) == tree_digest(whole.model_dir)
 
     def test_resume_without_a_checkpoint_begins_at_the_beginning(self, tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""What ``runs start``, ``resume``, ``show`` and ``join`` tell people, on a terminal and off one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import re
+import subprocess
+import sys
+
+from tunix_core import Workspace
+
+SLOW = ("--set", "steps=30", "--set", "step_seconds=0.1")
+
+
+def tunix(
+    workspace: Workspace, *arguments: str, stderr: int = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tunix_core.cli", "--workspace", str(workspace.paths.root)]
+    return subprocess.run(
+        [*command, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+
+
+def drawn_on_a_terminal(workspace: Workspace, *arguments: str, code: int = 0) -> str:
+    """What a command that ends with ``code`` draws on the terminal that is its standard error."""
+    ours, theirs = pty.openpty()
+    done = tunix(workspace, *arguments, stderr=theirs)
+    os.close(theirs)
+    drawn = b""
+    # Linux says by an error that the other end is closed.
+    with contextlib.suppress(OSError):
+        while part := os.read(ours, 4096):
+            drawn += part
+    os.close(ours)
+    assert done.returncode == code, drawn
+    return drawn.decode()
+
+
+def fields(workspace: Workspace, run_id: str) -> dict[str, str]:
+    """What ``runs show`` prints for people."""
+    lines = tunix(workspace, "runs", "show", run_id).stdout.splitlines()[2:]
+    return dict(line.split(maxsplit=1) for line in lines)
+
+
+def test_show_tells_figures_timings_and_why_training_ended(counting_workspace: Workspace) -> None:
+    run = counting_workspace.runs.create("numbers-v1", "counting", {"steps": 8})
+    assert not {"steps", "stop_reason"} & fields(counting_workspace, run.id).keys()
+    counting_workspace.worker().execute(run.id)
+    shown = fields(counting_workspace, run.id)
+    assert (shown["stop_reason"], shown["steps"], shown["loss"]) == ("completed", "8", "0.125")
+    assert float(shown["seconds"]) > 0
+
+
+def test_a_time_budget_is_told_and_a_resumed_bar_goes_on(counting_workspace: Workspace) -> None:
+    start = ("runs", "start", "numbers-v1", "--trainer", "counting", "--time-budget", "1s")
+    begun = tunix(counting_workspace, *start, *SLOW)
+    assert begun.returncode == 0, begun.stderr
+    (run,) = counting_workspace.runs.list()
+    assert run.result is not None
+    before = run.result["steps"]
+    shown = fields(counting_workspace, run.id)
+    assert (shown["status"], shown["stop_reason"]) == ("completed", "time_budget")
+    # Off a terminal: the run, then one line for the whole of training.
+    first, second = begun.stderr.splitlines()
+    assert first == f"run {run.id}"
+    assert second.startswith(f"training: {before} of 30, loss 0.")
+
+    drawn = drawn_on_a_terminal(counting_workspace, "runs", "resume", run.id)
+    places = [int(place) for place in re.findall(r"(\d+)/30", drawn)]
+    assert places == sorted(places)
+    assert places[0] == before, "the bar starts where training does"
+    left = [int(seconds) for seconds in re.findall(r"0:00:(\d\d) left", drawn)]
+    # A tenth of a second or more for each step left, whatever was done before.
+    assert left[0] >= 0.1 * (30 - places[1]) - 0.5
+
+
+def test_the_bar_of_a_new_attempt_ignores_what_an_earlier_one_left(
+    counting_workspace: Workspace,
+) -> None:
+    settings = {"steps": 9, "fail_at": 9, "step_seconds": 0.2}
+    run = counting_workspace.runs.create("numbers-v1", "counting", settings)
+    counting_workspace.worker().execute(run.id)
+    # It recorded 8 steps and kept 5; that is what lies there when the next attempt starts.
+    drawn = drawn_on_a_terminal(counting_workspace, "runs", "resume", run.id, code=1)
+    places = [int(place) for place in re.findall(r"(\d+)/9", drawn)]
+    assert places[0] == 5
+    assert places == sorted(places)
+    assert places[-1] == 8
+
+
+def test_another_host_joins_by_a_command(counting_workspace: Workspace) -> None:
+    run = counting_workspace.runs.create("numbers-v1", "counting", {"steps": 2})
+    done = tunix(counting_workspace, "runs", "join", run.id[:8])
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", f"joining run {run.id}\n")
+    assert list(counting_workspace.runs.metrics(run.id)) == []
+    counting_workspace.worker().execute(run.id)
+    refused = tunix(counting_workspace, "runs", "join", run.id)
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines()[-1].startswith(f"error: run {run.id} has ended (resume it")
+    for unknown in ("0000", "../x"):
+        assert "not found" in tunix(counting_workspace, "runs", "join", unknown).stderr
