@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from attrs import evolve
@@ -17,14 +16,14 @@ from tunix_core.codec import trace_to_json
 from tunix_core.errors import ConflictError, TunixError, UsageError
 from tunix_core.plugins import Plugins
 from tunix_core.protocols import GenerationConfig, Trainer, TrainJob
-from tunix_core.records import Prompt, Step, Trace
+from tunix_core.records import Step, Trace
 from tunix_core.testing.trainer import RecordingReporter, TrainerConformance, sample_prompts
-from tunix_jax.config import TrainerConfig
-from tunix_jax.loss import summed_loss
-from tunix_jax.model import make_model
+from tunix_jax.config import MeshConfig, TrainerConfig
+from tunix_jax.sharding import make_mesh
+from tunix_jax.train_step import TrainProgram
 from tunix_jax.trainer import JaxTrainer
 
-TINY: dict[str, Any] = {"preset": "tiny", "rows": 4, "max_length": 64, "vocab_size": 300}
+TINY: dict[str, Any] = {"model_id": "tiny", "rows": 4, "max_length": 64, "vocab_size": 300}
 
 
 class TestJaxTrainer(TrainerConformance):
@@ -150,88 +149,28 @@ def test_a_damaged_model_is_refused(job: TrainJob) -> None:
         JaxTrainer().load(model, GenerationConfig())
 
 
-def test_the_cache_gives_what_the_whole_forward_pass_gives(job: TrainJob) -> None:
-    """Greedy generation equals choosing the likeliest token by full passes, token for token."""
-    from tunix_jax.checkpoints import load_model
-    from tunix_jax.model import merge
-
-    config = evolve(job.config, steps=30)
-    model_dir = JaxTrainer().fit(evolve(job, config=config), RecordingReporter()).model_dir
-    params, shape, tokenizer, _ = load_model(model_dir)
-    graph, _ = make_model(shape, 0)
-    prompts = [Prompt("a", "What is 3 + 4?\n"), Prompt("b", "What is 3 + 4? " * 5 + "\n")]
-    generation = GenerationConfig(max_new_tokens=20, stop=())
-    completions = JaxTrainer().load(model_dir, generation).complete(prompts)
-    module = merge(graph, params)
-    for prompt, completion in zip(prompts, completions, strict=True):
-        ids = [tokenizer.begin, *tokenizer.encode([prompt.text])[0]]
-        made: list[int] = []
-        while len(made) < 20 and (not made or made[-1] != tokenizer.end):
-            tokens = jnp.asarray([ids + made])
-            places = jnp.arange(tokens.shape[1])[None]
-            hidden = module.hidden(tokens, jnp.ones_like(tokens), places, jnp.dtype("float32"))
-            made.append(int(jnp.argmax(module.logits(hidden[0, -1]))))
-        assert completion.text == tokenizer.decode(made)
-        assert completion.tokens == len(made)
-
-
-def test_packed_examples_do_not_see_each_other(job: TrainJob) -> None:
-    """The loss of packed rows equals that of the same examples in rows of their own."""
-    from tunix_core.rendering import Rendered
-    from tunix_jax.data import pack, tokenize
-    from tunix_jax.tokenizer import TextTokenizer
-
-    texts = [Rendered(f"What is {n}?\n", f"<answer>{n * n}</answer>") for n in range(12)]
-    tokenizer = TextTokenizer.train((t.prompt + t.completion for t in texts), 300)
-    examples = tokenize(texts, tokenizer)
-    shape = TrainerConfig(preset="tiny").shape(tokenizer.vocab_size)
-    graph, params = make_model(shape, 3)
-
-    def loss(length: int) -> tuple[float, float, int]:
-        rows = pack(examples, length, tokenizer.pad)
-        batch = rows.take(np.arange(len(rows), dtype=np.int32))
-        total, count = summed_loss(graph, params, batch, jnp.dtype("float32"))
-        return float(total), float(count), len(rows)
-
-    longest = max(len(example.ids) for example in examples)
-    packed, alone = loss(4 * longest), loss(longest)
-    assert packed[2] < alone[2] == len(examples)
-    assert packed[1] == alone[1] == sum(len(e.ids) - e.prompt_length for e in examples)
-    assert packed[0] == pytest.approx(alone[0], rel=1e-5)
-
-
-def test_only_the_completion_is_learned() -> None:
-    from tunix_core.rendering import Rendered
-    from tunix_jax.data import pack, tokenize
-    from tunix_jax.tokenizer import TextTokenizer
-
-    tokenizer = TextTokenizer.train(["ab cd"], 300)
-    example = tokenize([Rendered("ab", "cd")], tokenizer)
-    rows = pack(example, 16, tokenizer.pad)
-    learned = rows.tokens[rows.targets == 1].tolist()
-    assert tokenizer.decode(learned) == "cd"
-    assert learned[-1] == tokenizer.end
-
-
 def test_the_step_takes_the_memory_of_its_state(job: TrainJob) -> None:
-    from tunix_jax.train_step import make_state, make_step
-
-    shape = job.config.shape(300)
-    graph, params = make_model(shape, 0)
-    state = make_state(params, job.config, 4)
+    mesh = make_mesh(MeshConfig(), jax.devices()[:1])
+    program = TrainProgram(job.config, job.config.scratch_shape(300), mesh, 4)
+    trained, frozen = program.new_params(0)
+    state = program.new_state(trained)
     before = jax.tree.leaves(state)
-    batch = {name: jnp.ones((2, 8), jnp.int32) for name in ("tokens", "segments", "targets")}
-    batch["positions"] = jnp.broadcast_to(jnp.arange(8), (2, 8))
-    make_step(graph, job.config, 4)(state, batch)
+    batch = {
+        name: jax.device_put(np.ones(leaf.shape, np.int32), leaf.sharding)
+        for name, leaf in program.abstract_batch().items()
+    }
+    program.lower().compile()(state, frozen, batch)
     assert all(leaf.is_deleted() for leaf in before), "two copies of the state would be kept"
 
 
 def test_the_model_directory_says_what_it_is(job: TrainJob) -> None:
     model = JaxTrainer().fit(job, RecordingReporter()).model_dir
     config = json.loads((model / "config.json").read_text())
-    assert config["model"]["layers"] == 2
+    assert config["model_type"] == "tunix_decoder"
+    assert config["decoder"]["layers"] == 2
     assert {path.name for path in model.iterdir()} == {
         "config.json",
         "model.safetensors",
         "tokenizer.json",
+        "tunix.json",
     }

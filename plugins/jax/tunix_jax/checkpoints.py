@@ -1,63 +1,89 @@
-"""Checkpoints of the training state, and models on disk."""
+"""Checkpoints of the training state: written in the background, whole or not at all."""
 
 from __future__ import annotations
 
 import json
-import shutil
+import math
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
-from attrs import asdict
-from flax import traverse_util
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from attrs import asdict, frozen
+from orbax.checkpoint import checkpoint_managers as policies
 
-from tunix_core.codec import structure
-from tunix_core.errors import ConflictError, TunixError, UsageError
-from tunix_core.files import sync_directory
-from tunix_jax.config import ModelConfig, TrainerConfig
-from tunix_jax.tokenizer import TextTokenizer
+from tunix_core.errors import ConflictError
+from tunix_jax.config import FREE_SETTINGS, TrainerConfig
 from tunix_jax.train_step import TrainState
 
-# Settings that may change between a stop and a resume without changing what is computed.
-_FREE = frozenset({"checkpoint_every", "keep_checkpoints", "eval_every"})
+
+@frozen
+class Progress:
+    """What a run remembers of its evaluations; part of every checkpoint.
+
+    Args:
+        best_step: Step of the lowest held-out loss so far, or None.
+        best_loss: That loss in nats per token.
+        stale: Evaluations since then.
+        evaluated: Step of the newest evaluation.
+    """
+
+    best_step: int | None = None
+    best_loss: float = math.inf
+    stale: int = 0
+    evaluated: int = 0
+
+    def after(self, step: int, loss: float) -> Progress:
+        """The progress once ``step`` was found to have ``loss``."""
+        if loss < self.best_loss:
+            return Progress(step, loss, 0, step)
+        return Progress(self.best_step, self.best_loss, self.stale + 1, step)
 
 
 class Checkpoints:
-    """The newest states of a run, written in the background, whole or not at all.
+    """The newest and the best states of a run.
 
     Args:
         directory: Where they lie.
         config: Stored with them; a resume with another one is refused.
-        data_key: What the rows were made of; as ``config``.
+        origin: Digest of data and pretrained weights; as ``config``.
     """
 
-    def __init__(self, directory: Path, config: TrainerConfig, data_key: str) -> None:
-        self._identity = {
-            **{key: value for key, value in asdict(config).items() if key not in _FREE},
-            "data": data_key,
-        }
+    def __init__(self, directory: Path, config: TrainerConfig, origin: str) -> None:
+        settings = {k: v for k, v in asdict(config).items() if k not in FREE_SETTINGS}
+        self._identity = json.loads(json.dumps({**settings, "data": origin}))
+        kept: list[Any] = [policies.LatestN(config.keep_checkpoints)]
+        if config.keep_best:
+            best = policies.BestN(get_metric_fn=_loss, reverse=True, n=config.keep_best)
+            kept.append(best)
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=config.keep_checkpoints, enable_async_checkpointing=True
+            preservation_policy=policies.AnyPreservationPolicy(kept),
+            best_fn=_loss,
+            best_mode="min",
+            enable_async_checkpointing=True,
         )
         self._manager = ocp.CheckpointManager(directory.resolve(), options=options)
 
-    def save(self, step: int, state: TrainState) -> None:
+    def save(self, step: int, state: TrainState, progress: Progress) -> None:
         """Begin to write a state; does nothing when this step is written already."""
-        if self._manager.latest_step() != step:
-            self._manager.save(
-                step,
-                args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(state),
-                    identity=ocp.args.JsonSave(self._identity),
-                ),
-            )
+        if self._manager.latest_step() == step:
+            return
+        best = progress.best_loss if progress.best_step == step else math.inf
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(state),
+                progress=ocp.args.JsonSave(asdict(progress)),
+                identity=ocp.args.JsonSave(self._identity),
+            ),
+            metrics={"eval_loss": best},
+        )
 
-    def restore(self, like: TrainState) -> TrainState | None:
-        """The newest state, or None when there is none.
+    def restore(self, abstract: TrainState) -> tuple[TrainState, Progress] | None:
+        """The newest state and its progress, or None when there is none.
+
+        Args:
+            abstract: Shapes, types and shardings of the state.
 
         Raises:
             ConflictError: It was written under another config or for other data.
@@ -65,73 +91,40 @@ class Checkpoints:
         step = self._manager.latest_step()
         if step is None:
             return None
-        stored = self._manager.restore(
-            step, args=ocp.args.Composite(identity=ocp.args.JsonRestore())
-        )["identity"]
-        wanted = json.loads(json.dumps(self._identity))
-        differing = sorted(k for k in wanted if stored.get(k) != wanted[k])
+        items = ocp.args.Composite(identity=ocp.args.JsonRestore(), progress=ocp.args.JsonRestore())
+        stored = self._manager.restore(step, args=items)
+        differing = sorted(
+            key
+            for key in {*self._identity, *stored["identity"]}
+            if stored["identity"].get(key) != self._identity.get(key)
+        )
         if differing:
             raise ConflictError(
                 f"the checkpoint was made with another {', '.join(differing)}",
                 "resume with the same settings, or start a new run",
             )
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        restored = self._manager.restore(
-            step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-        )
-        state: TrainState = restored["state"]
-        return state
+        return self._state(step, abstract), Progress(**stored["progress"])
+
+    def params(self, step: int, abstract: TrainState) -> Any:
+        """The trained parameters of a kept step."""
+        self._manager.wait_until_finished()
+        return self._state(step, abstract)["params"]
 
     def close(self) -> None:
         """Wait until everything is written."""
         self._manager.wait_until_finished()
         self._manager.close()
 
-
-def save_model(
-    directory: Path, params: Any, shape: ModelConfig, tokenizer: TextTokenizer, dtype: str
-) -> None:
-    """Write ``model.safetensors``, ``config.json`` and ``tokenizer.json``; replaces all or none."""
-    temporary = directory.with_name(f".{directory.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    flat = traverse_util.flatten_dict(params)
-    arrays = {".".join(map(str, path)): np.asarray(value) for path, value in flat.items()}
-    save_file(arrays, temporary / "model.safetensors")
-    config = {"architecture": "tunix_jax.decoder", "dtype": dtype, "model": asdict(shape)}
-    (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    tokenizer.save(temporary / "tokenizer.json")
-    shutil.rmtree(directory, ignore_errors=True)
-    temporary.rename(directory)
-    sync_directory(directory.parent)
-
-
-def load_model(directory: Path) -> tuple[Any, ModelConfig, TextTokenizer, str]:
-    """Parameters, shape, tokenizer and compute type of a saved model.
-
-    Raises:
-        UsageError: A file is missing.
-        TunixError: A file does not belong to the others.
-    """
-    for name in ("config.json", "model.safetensors", "tokenizer.json"):
-        if not (directory / name).is_file():
-            raise UsageError(f"{directory} is no model: {name} is missing")
-    config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-    shape = structure(ModelConfig, config["model"], "model config")
-    tokenizer = TextTokenizer.load(directory / "tokenizer.json")
-    if tokenizer.vocab_size != shape.vocab_size:
-        raise TunixError(
-            f"{directory}: the tokenizer has {tokenizer.vocab_size} tokens, "
-            f"the model {shape.vocab_size}"
+    def _state(self, step: int, abstract: TrainState) -> TrainState:
+        restored = self._manager.restore(
+            step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
         )
-    try:
-        flat = load_file(directory / "model.safetensors")
-    except SafetensorError as error:
-        raise TunixError(f"{directory}/model.safetensors is broken: {error}") from error
-    keyed = {tuple(_key(part) for part in name.split(".")): v for name, v in flat.items()}
-    return traverse_util.unflatten_dict(keyed), shape, tokenizer, str(config["dtype"])
+        # What comes from files may not be what the compiled step gives its memory away from.
+        state: TrainState = jax.tree.map(
+            lambda leaf, like: jax.device_put(leaf, like.sharding), restored["state"], abstract
+        )
+        return state
 
 
-def _key(part: str) -> str | int:
-    """Members of a list have numbers for names."""
-    return int(part) if part.isdigit() else part
+def _loss(metrics: Any) -> float:
+    return float(metrics["eval_loss"])

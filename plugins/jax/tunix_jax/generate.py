@@ -1,242 +1,158 @@
-"""Batched generation with a key-value cache; what a row says does not depend on its batch."""
+"""Batched generation: rows that are finished make room for the next prompts at once."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
-from hashlib import blake2b
-from typing import Any
+from itertools import islice
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
-from tunix_core.errors import UsageError
 from tunix_core.protocols import GenerationConfig
 from tunix_core.records import Completion, Prompt
-from tunix_jax.config import ModelConfig
-from tunix_jax.model import Decoder, before, make_model, merge
-from tunix_jax.tokenizer import TextTokenizer
+from tunix_jax.decoder import Decoder, Params
+from tunix_jax.decoding import Choice, Engine, Rows, params_mesh, place_params
+from tunix_jax.prompt_encoder import PromptEncoder
+from tunix_jax.sampling import Sampling, row_key
+from tunix_jax.stop_texts import StopTexts
 
-# Prompts are padded to a multiple of this; each multiple is compiled once.
-BUCKET = 32
-MAX_STOPS = 8
+# Prompts are padded to 32, 48, 64, 96, 128 ... tokens; each of these lengths is compiled once.
+_SHORTEST = 32
+# Steps between two looks at what was made.
+_STEPS = 32
+# Prompts that are read at once, for every row.
+_AHEAD = 64
+# Prompts that enter together, at most: so many rows must be free before more can.
+_ENTERING = 8
+
+
+class _Waiting(NamedTuple):
+    """A prompt, its tokens, and its place among those that were read with it."""
+
+    place: int
+    prompt: Prompt
+    ids: Sequence[int]
 
 
 class JaxPredictor:
     """Completes prompts with a model held in memory.
 
+    What a prompt gets depends on the prompt, the model and the config alone: shapes are those of
+    its own length, and every row draws from a generator of its own.
+
     Args:
-        params: Parameters of the model.
-        shape: Its shape.
-        tokenizer: Its tokenizer.
+        params: Parameters of the model, blocks stacked; on the host or on devices.
+        decoder: The model.
+        encoder: Encodes prompts; its tokenizer decodes completions.
         config: How to sample.
         dtype: Type of the computation and the cache.
+        steps: Steps between two looks at what was made; changes no completion.
     """
 
     def __init__(
         self,
-        params: Any,
-        shape: ModelConfig,
-        tokenizer: TextTokenizer,
+        params: Params,
+        decoder: Decoder,
+        encoder: PromptEncoder,
         config: GenerationConfig,
         dtype: str,
+        steps: int = _STEPS,
     ) -> None:
-        self._params = jax.device_put(params)
-        self._tokenizer = tokenizer
-        self._config = config
-        graph, _ = make_model(shape, 0)
-        self._generate = jax.jit(
-            partial(_generate, graph, jnp.dtype(dtype)), static_argnames=("max_new", "greedy")
-        )
-        # A stop text that is one token ends a row on the device; others are looked for here.
-        ids = [tokenizer.single(text) for text in config.stop]
-        stops = [tokenizer.end, *(number for number in ids if number is not None)]
-        if len(stops) > MAX_STOPS:
-            raise UsageError(f"at most {MAX_STOPS - 1} stop texts")
-        self._stops = np.full(MAX_STOPS, -1, np.int32)
-        self._stops[: len(stops)] = stops
+        mesh = params_mesh(params)
+        self._params = place_params(params, jnp.dtype(dtype), mesh)
+        by_row = NamedSharding(mesh, P(mesh.axis_names))
+        self._engine = Engine(decoder, jnp.dtype(dtype), by_row)
+        self._encoder, self._config, self._steps = encoder, config, steps
+        self._stops = StopTexts(encoder, config.stop)
+        devices = int(mesh.size)
+        self._size = -(-config.batch_size // devices) * devices
+        entering = max(1, min(_ENTERING, self._size // 4))
+        self._entering = -(-entering // devices) * devices
+        # A little room to spare lets configs share what was compiled.
+        self._room = -(-config.max_new_tokens // 32) * 32
+        self._choice = Choice(Sampling.of(config), self._stops.ids, np.int32(config.max_new_tokens))
 
     def complete(self, prompts: Iterable[Prompt]) -> Iterator[Completion]:
-        """Completions in the order of the prompts."""
-        held = list(prompts)
-        encoded = [
-            [self._tokenizer.begin, *ids] for ids in self._tokenizer.encode([p.text for p in held])
-        ]
-        buckets = [-(-len(ids) // BUCKET) * BUCKET for ids in encoded]
-        done: dict[int, Completion] = {}
-        upcoming = 0
-        # Work bucket by bucket, and hand out each completion as soon as those before it are out.
-        for bucket in sorted(set(buckets)):
-            places = [place for place, size in enumerate(buckets) if size == bucket]
-            for begin in range(0, len(places), self._config.batch_size):
-                chosen = places[begin : begin + self._config.batch_size]
-                rows = [encoded[place] for place in chosen]
-                chosen_prompts = [held[place] for place in chosen]
-                for place, made in zip(
-                    chosen, self._batch(chosen_prompts, rows, bucket), strict=True
-                ):
-                    done[place] = made
-                while upcoming in done:
-                    yield done.pop(upcoming)
-                    upcoming += 1
+        """Completions in the order of the prompts, each as soon as those before it are out."""
+        source = iter(prompts)
+        while held := list(islice(source, _AHEAD * self._size)):
+            done: dict[int, Completion] = {}
+            upcoming = 0
+            for bucket, waiting in self._buckets(held).items():
+                for place, completion in self._bucket(bucket, waiting):
+                    done[place] = completion
+                    while upcoming in done:
+                        yield done.pop(upcoming)
+                        upcoming += 1
 
-    def _batch(
-        self, prompts: Sequence[Prompt], rows: Sequence[Sequence[int]], bucket: int
-    ) -> Iterator[Completion]:
-        config = self._config
-        tokens = np.full((config.batch_size, bucket), self._tokenizer.pad, np.int32)
-        lengths = np.ones(config.batch_size, np.int32)
-        keys = np.zeros((config.batch_size, 2), np.uint32)
-        for place, (prompt, ids) in enumerate(zip(prompts, rows, strict=True)):
-            tokens[place, : len(ids)] = ids
-            lengths[place] = len(ids)
-            keys[place] = _row_key(config.seed, prompt)
-        made, counts = self._generate(
-            self._params,
-            tokens,
-            lengths,
-            np.arange(config.batch_size) < len(rows),
-            keys,
-            self._stops,
-            np.float32(config.temperature),
-            np.int32(config.top_k),
-            np.float32(config.top_p),
-            max_new=config.max_new_tokens,
-            greedy=config.temperature == 0.0,
-        )
-        generated, numbers = np.asarray(made), np.asarray(counts)
-        for place, prompt in enumerate(prompts):
-            yield self._completion(prompt, generated[place, : numbers[place]].tolist())
+    def _buckets(self, prompts: Sequence[Prompt]) -> dict[int, deque[_Waiting]]:
+        """Prompts by the length to which they are padded."""
+        buckets: dict[int, deque[_Waiting]] = {}
+        encoded = self._encoder.prompt_ids([prompt.text for prompt in prompts])
+        for place, (prompt, ids) in enumerate(zip(prompts, encoded, strict=True)):
+            # Without any token to go on, a text begins where another ends.
+            waiting = _Waiting(place, prompt, ids or [self._encoder.tokenizer.end])
+            buckets.setdefault(_padded(len(waiting.ids)), deque()).append(waiting)
+        return buckets
 
-    def _completion(self, prompt: Prompt, ids: Sequence[int]) -> Completion:
-        text = self._tokenizer.decode(ids)
-        stopped = bool(ids) and ids[-1] in self._stops
-        ends = [text.find(stop) + len(stop) for stop in self._config.stop if stop in text]
-        if ends:
-            text, stopped = text[: min(ends)], True
-        return Completion(
-            item_id=prompt.item_id,
-            text=text,
-            stop="stop" if stopped else "length",
-            tokens=len(ids),
-            sample=prompt.sample,
-        )
+    def _bucket(self, bucket: int, waiting: deque[_Waiting]) -> Iterator[tuple[int, Completion]]:
+        """Completions of prompts of about one length, with their places, as they finish."""
+        rows = self._engine.empty(self._size, bucket + self._room, self._room)
+        running: dict[int, _Waiting] = {}
+        looked_at = np.zeros(self._size, np.int32)
+        finished = np.ones(self._size, bool)
+        while waiting or running:
+            while waiting and finished.sum() >= (entering := min(self._entering, len(waiting))):
+                entered = [waiting.popleft() for _ in range(entering)]
+                places = np.flatnonzero(finished)[:entering]
+                rows = self._enter(rows, entered, places, bucket)
+                running.update(zip(places.tolist(), entered, strict=True))
+                finished[places], looked_at[places] = False, 0
+            rows = self._engine.decode(
+                self._params,
+                rows,
+                finished,
+                self._choice,
+                np.int32(self._steps),
+                np.int32(self._size - entering if waiting else 0),
+            )
+            active, counts, made = jax.device_get((rows.active, rows.counts, rows.made))
+            for place, (index, prompt, _) in list(running.items()):
+                ids = made[place, : counts[place]].tolist()
+                if not active[place] or self._stops.seen(ids, looked_at[place]):
+                    finished[place] = True
+                    del running[place]
+                    yield index, self._stops.completion(prompt, ids)
+            looked_at = counts.copy()
 
-
-def _row_key(seed: int, prompt: Prompt) -> Any:
-    """64 bits that depend on the seed, the item and the sample, and on nothing else."""
-    text = f"{seed}/{prompt.item_id}/{prompt.sample}".encode()
-    return np.frombuffer(blake2b(text, digest_size=8).digest(), ">u4").astype(np.uint32)
-
-
-def _generate(
-    graph: Any,
-    dtype: jnp.dtype,
-    params: Any,
-    tokens: jax.Array,
-    lengths: jax.Array,
-    wanted: jax.Array,
-    keys: jax.Array,
-    stops: jax.Array,
-    temperature: jax.Array,
-    top_k: jax.Array,
-    top_p: jax.Array,
-    *,
-    max_new: int,
-    greedy: bool,
-) -> tuple[jax.Array, jax.Array]:
-    """Prefill, then decode until every row has stopped.
-
-    Args:
-        graph: Graph definition of the model.
-        dtype: Type of the computation.
-        params: Parameters.
-        tokens: int32[batch, prompt]; right-padded prompts.
-        lengths: int32[batch]; their lengths.
-        wanted: bool[batch]; False for rows that only fill the batch.
-        keys: uint32[batch, 2]; randomness of each row.
-        stops: int32[8]; ids that end a row.
-        temperature: float32; unused when ``greedy``.
-        top_k: int32; 0 keeps all.
-        top_p: float32; 1 keeps all.
-        max_new: Most tokens to make.
-        greedy: Take the most likely token.
-
-    Returns:
-        int32[batch, max_new] tokens and int32[batch] how many of them count.
-    """
-    model = merge(graph, params)
-    batch, prompt = tokens.shape
-    places = jnp.arange(prompt + max_new)
-
-    def choose(hidden: jax.Array, position: jax.Array) -> jax.Array:
-        logits = model.logits(hidden)
-        if greedy:
-            return jnp.argmax(logits, axis=-1).astype(jnp.int32)
-        return jax.vmap(_sample, in_axes=(0, 0, 0, None, None, None))(
-            logits, keys, position, temperature, top_k, top_p
+    def _enter(
+        self, rows: Rows, entered: Sequence[_Waiting], places: np.ndarray, bucket: int
+    ) -> Rows:
+        """Put prompts into rows; the group is filled up with rows that are dropped."""
+        tokens = np.full((self._entering, bucket), self._encoder.tokenizer.pad, np.int32)
+        lengths = np.ones(self._entering, np.int32)
+        keys = np.zeros((self._entering, 2), np.uint32)
+        targets = np.full(self._entering, self._size, np.int32)
+        targets[: len(places)] = places
+        for number, (_, prompt, ids) in enumerate(entered):
+            tokens[number, : len(ids)] = ids
+            lengths[number] = len(ids)
+            keys[number] = row_key(self._config.seed, prompt.item_id, prompt.sample)
+        return self._engine.prefill(
+            self._params, rows, tokens, lengths, keys, targets, self._choice
         )
 
-    cache, last = _prefill(model, dtype, tokens, lengths, max_new)
-    first = choose(last, lengths)
 
-    def going(carry: Any) -> Any:
-        count, *_, stopped = carry
-        return (count < max_new) & ~jnp.all(stopped)
-
-    def step(carry: Any) -> Any:
-        count, made, counts, cache, previous, token, stopped = carry
-        made = made.at[:, count].set(jnp.where(stopped, made[:, count], token))
-        counts = jnp.where(stopped, counts, count + 1)
-        stopped |= jnp.any(token[:, None] == stops[None], axis=1)
-        # Prompts end where they end, but every row writes its new tokens at the same place.
-        at, position = prompt + count, lengths + count
-        mask = (places < lengths[:, None]) | ((places >= prompt) & (places <= at))
-        hidden, cache = model.step(
-            token[:, None], previous[:, None], position[:, None], cache, mask[:, None], at
-        )
-        following = choose(hidden[:, 0], position + 1)
-        return count + 1, made, counts, cache, token, following, stopped
-
-    made = jnp.zeros((batch, max_new), jnp.int32)
-    counts = jnp.zeros(batch, jnp.int32)
-    last_of_prompt = tokens[jnp.arange(batch), lengths - 1]
-    begin = (jnp.zeros((), jnp.int32), made, counts, cache, last_of_prompt, first, ~wanted)
-    _, made, counts, *_ = jax.lax.while_loop(going, step, begin)
-    return made, counts
-
-
-def _prefill(
-    model: Decoder, dtype: jnp.dtype, tokens: jax.Array, lengths: jax.Array, max_new: int
-) -> tuple[Any, jax.Array]:
-    """The cache after the prompts, and the hidden state of each prompt's last token."""
-    batch, prompt = tokens.shape
-    cache = model.empty_cache(batch, prompt + max_new, dtype)
-    positions = jnp.broadcast_to(jnp.arange(prompt), tokens.shape)
-    mask = jnp.arange(prompt + max_new)[None, None, :] <= positions[..., None]
-    hidden, cache = model.step(tokens, before(tokens, positions), positions, cache, mask, 0)
-    return cache, hidden[jnp.arange(batch), lengths - 1]
-
-
-def _sample(
-    logits: jax.Array,
-    key: jax.Array,
-    position: jax.Array,
-    temperature: jax.Array,
-    top_k: jax.Array,
-    top_p: jax.Array,
-) -> jax.Array:
-    """One token of one row, by temperature, top-k and nucleus (Holtzman et al., 2020)."""
-    order = jnp.argsort(-logits)
-    scaled = logits[order] / temperature
-    ranks = jnp.arange(logits.shape[0])
-    kept = (top_k <= 0) | (ranks < top_k)
-    scaled = jnp.where(kept, scaled, -jnp.inf)
-    probabilities = jax.nn.softmax(scaled)
-    before = jnp.cumsum(probabilities) - probabilities
-    scaled = jnp.where(before < top_p, scaled, -jnp.inf)
-    drawn = jax.random.categorical(
-        jax.random.fold_in(jax.random.wrap_key_data(key, impl="threefry2x32"), position), scaled
-    )
-    return order[drawn].astype(jnp.int32)
+def _padded(length: int) -> int:
+    """The next of 32, 48, 64, 96, 128 ... that is not below ``length``."""
+    bucket = _SHORTEST
+    while bucket < length:
+        # Powers of two alternate with what lies half-way to the next one.
+        power_of_two = bucket & (bucket - 1) == 0
+        bucket = bucket * 3 // 2 if power_of_two else bucket * 4 // 3
+    return bucket

@@ -1,4 +1,4 @@
-"""Learning rate schedule and optimizers."""
+"""Learning rate schedules and optimizers."""
 
 from __future__ import annotations
 
@@ -11,19 +11,33 @@ from tunix_jax.config import TrainerConfig
 
 
 def schedule(peak: float, config: TrainerConfig, total_steps: int) -> optax.Schedule:
-    """Linear warm-up, then a cosine to a share of the peak (Loshchilov and Hutter, 2017)."""
+    """Linear warm-up, then what ``config.schedule`` says, over ``total_steps`` in all.
+
+    Args:
+        peak: Learning rate after the warm-up.
+        config: Settings of the run.
+        total_steps: Optimizer steps of the whole run.
+    """
     warmup = min(config.warmup_steps, max(total_steps - 1, 0))
-    return optax.warmup_cosine_decay_schedule(
-        init_value=peak / (warmup + 1),
-        peak_value=peak,
-        warmup_steps=warmup,
-        decay_steps=max(total_steps, warmup + 1),
-        end_value=peak * config.final_fraction,
-    )
+    rest = max(total_steps - warmup, 1)
+    end = peak * config.final_fraction
+    after: optax.Schedule
+    if config.schedule == "cosine":
+        after = optax.cosine_decay_schedule(peak, rest, config.final_fraction)
+    elif config.schedule == "linear":
+        after = optax.linear_schedule(peak, end, rest)
+    elif config.schedule == "constant":
+        after = optax.constant_schedule(peak)
+    else:
+        falling = max(1, round(config.decay_fraction * total_steps))
+        after = optax.linear_schedule(peak, end, falling, max(rest - falling, 0))
+    rising = optax.linear_schedule(peak / (warmup + 1), peak, max(warmup, 1))
+    joined: optax.Schedule = optax.join_schedules([rising, after], [warmup])
+    return joined
 
 
 def make_optimizer(config: TrainerConfig, total_steps: int) -> optax.GradientTransformation:
-    """Clipping, then Muon for the blocks' matrices with AdamW for the rest, or AdamW alone."""
+    """Clipping by the global norm, then the optimizer of the settings."""
     rate = schedule(config.learning_rate, config, total_steps)
     if config.optimizer == "adamw":
         update = optax.adamw(
@@ -32,6 +46,14 @@ def make_optimizer(config: TrainerConfig, total_steps: int) -> optax.GradientTra
             b2=config.beta2,
             weight_decay=config.weight_decay,
             mask=_matrices,
+        )
+    elif config.optimizer == "adafactor":
+        # optax.adafactor does not scale its weight decay by the learning rate.
+        update = optax.chain(
+            optax.scale_by_factored_rms(),
+            optax.clip_by_block_rms(1.0),
+            optax.add_decayed_weights(config.weight_decay, _matrices),
+            optax.scale_by_learning_rate(rate),
         )
     else:
         update = optax.contrib.muon(
@@ -48,8 +70,8 @@ def make_optimizer(config: TrainerConfig, total_steps: int) -> optax.GradientTra
 
 
 def _is_matrix(path: Any, leaf: Any) -> bool:
-    """Whether a parameter is a matrix of a block; the embedding is a table, not a map."""
-    return leaf.ndim == 2 and "embedding" not in jax.tree_util.keystr(path)
+    """Whether a parameter holds the blocks' matrices; the embedding is a table, not a map."""
+    return leaf.ndim == 3 and path[0].key == "blocks"
 
 
 def _matrices(params: Any) -> Any:
@@ -57,7 +79,8 @@ def _matrices(params: Any) -> Any:
 
 
 def _muon_dimensions(params: Any) -> Any:
+    """Each layer's matrix is orthogonalised by itself."""
+    dimensions = optax.contrib.MuonDimensionNumbers(reduction_axis=1, output_axis=2)
     return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: optax.contrib.MuonDimensionNumbers() if _is_matrix(path, leaf) else None,
-        params,
+        lambda path, leaf: dimensions if _is_matrix(path, leaf) else None, params
     )

@@ -1,0 +1,287 @@
+"""Causal attention over packed rows: dense, or block by block in memory linear in the length."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+
+from tunix_jax.decoder_config import DecoderConfig
+from tunix_jax.sharding import ROWS, TENSOR
+
+# Tokens per block; a block of scores is small enough for fast memory and large enough to matter.
+BLOCK = 512
+# Up to this length the whole square of scores is cheaper than a loop over its blocks.
+DENSE_LENGTH = 1024
+_MASKED = -1e30
+
+
+def attend(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    segments: jax.Array,
+    window: jax.Array,
+    *,
+    config: DecoderConfig,
+    kind: str = "auto",
+    mesh: Mesh | None = None,
+) -> jax.Array:
+    """Attention of every token to those before it in its segment and window.
+
+    Args:
+        query: [batch, length, heads, head_dim].
+        key: [batch, length, kv_heads, head_dim].
+        value: As ``key``.
+        segments: int32[batch, length].
+        window: int32; how many tokens back a token sees, itself included.
+        config: Scale and softcap of the scores.
+        kind: ``dense``, ``blockwise`` or ``auto``.
+        mesh: Devices over which rows and heads are spread, or None.
+
+    Returns:
+        [batch, length, heads * head_dim].
+    """
+    length = query.shape[1]
+    if kind == "auto":
+        kind = "dense" if length <= DENSE_LENGTH else "blockwise"
+    run = partial(_dense if kind == "dense" else _blockwise, config=config)
+    if mesh is None or mesh.size == 1:
+        return run(query, key, value, segments, window)
+    if config.kv_heads % mesh.shape[TENSOR]:
+        repeats = config.heads // config.kv_heads
+        key, value = (jnp.repeat(x, repeats, axis=2) for x in (key, value))
+    heads = P(ROWS, None, TENSOR, None)
+    return jax.shard_map(
+        run,
+        mesh=mesh,
+        in_specs=(heads, heads, heads, P(ROWS, None), P()),
+        out_specs=P(ROWS, None, TENSOR),
+        check_vma=False,
+    )(query, key, value, segments, window)
+
+
+def attend_dense(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    mask: jax.Array,
+    scale: float,
+    softcap: float | None,
+) -> jax.Array:
+    """Softmax attention in float32, each key head shared by a group of query heads.
+
+    Args:
+        query: [batch, queries, heads, head_dim].
+        key: [batch, keys, kv_heads, head_dim].
+        value: As ``key``.
+        mask: bool[batch, queries, keys]; True where a query may look.
+        scale: Factor of the scores.
+        softcap: Bound of the scores, or None.
+
+    Returns:
+        [batch, queries, heads * head_dim].
+    """
+    batch, queries, heads, width = query.shape
+    groups = key.shape[2]
+    grouped = query.reshape(batch, queries, groups, heads // groups, width)
+    scores = jnp.einsum("bqgrd,bkgd->bgrqk", grouped, key, preferred_element_type=jnp.float32)
+    scores = _capped(scores * scale, softcap)
+    scores = jnp.where(mask[:, None, None], scores, _MASKED)
+    weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
+    mixed = jnp.einsum("bgrqk,bkgd->bqgrd", weights, value)
+    return mixed.reshape(batch, queries, heads * width)
+
+
+def _capped(scores: jax.Array, softcap: float | None) -> jax.Array:
+    return scores if softcap is None else softcap * jnp.tanh(scores / softcap)
+
+
+def _dense(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    segments: jax.Array,
+    window: jax.Array,
+    *,
+    config: DecoderConfig,
+) -> jax.Array:
+    places = jnp.arange(query.shape[1])
+    distance = places[:, None] - places[None, :]
+    mask = (segments[:, :, None] == segments[:, None, :]) & (distance >= 0) & (distance < window)
+    return attend_dense(query, key, value, mask, config.scale, config.attention_softcap)
+
+
+def _blockwise(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    segments: jax.Array,
+    window: jax.Array,
+    *,
+    config: DecoderConfig,
+) -> jax.Array:
+    """Cut the row into blocks, padded to a whole number of them, and attend block by block."""
+    batch, length, heads, width = query.shape
+    block = min(BLOCK, -(-length // 128) * 128)
+    padding = -length % block
+
+    def cut(x: jax.Array) -> jax.Array:
+        """[batch, length, ...] to [blocks, batch, block, ...]."""
+        widths = [(0, 0), (0, padding)] + [(0, 0)] * (x.ndim - 2)
+        padded = jnp.pad(x, widths)
+        return jnp.moveaxis(padded.reshape(batch, -1, block, *x.shape[2:]), 1, 0)
+
+    groups = key.shape[2]
+    grouped = query.reshape(batch, length, groups, heads // groups, width)
+    out = _flash(
+        cut(grouped),
+        cut(key),
+        cut(value),
+        cut(segments),
+        window,
+        config.scale,
+        config.attention_softcap,
+    )
+    whole = jnp.moveaxis(out, 0, 1).reshape(batch, length + padding, heads * width)
+    return whole[:, :length]
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(5, 6))
+def _flash(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    segments: jax.Array,
+    window: jax.Array,
+    scale: float,
+    softcap: float | None,
+) -> jax.Array:
+    """Attention with a running softmax (Dao et al., 2022): no square of scores is ever kept.
+
+    Args:
+        query: [blocks, batch, block, kv_heads, group, head_dim].
+        key: [blocks, batch, block, kv_heads, head_dim].
+        value: As ``key``.
+        segments: int32[blocks, batch, block].
+        window: int32.
+        scale: Factor of the scores.
+        softcap: Bound of the scores, or None.
+
+    Returns:
+        As ``query``.
+    """
+    return _flash_forward(query, key, value, segments, window, scale, softcap)[0]
+
+
+def _flash_forward(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    segments: jax.Array,
+    window: jax.Array,
+    scale: float,
+    softcap: float | None,
+) -> tuple[jax.Array, Any]:
+    blocks, batch, block, groups, group, width = query.shape
+    rows = (batch, groups, group, block)
+
+    def of_queries(i: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def with_keys(j: jax.Array, carry: Any) -> Any:
+            highest, total, mixed = carry
+            scores, _ = _scores(query[i], key[j], segments, window, i, j, scale, softcap)
+            new_highest = jnp.maximum(highest, scores.max(-1))
+            weights = jnp.exp(scores - new_highest[..., None])
+            shrink = jnp.exp(highest - new_highest)
+            added = jnp.einsum(
+                "bgrqk,bkgd->bgrqd",
+                weights.astype(value.dtype),
+                value[j],
+                preferred_element_type=jnp.float32,
+            )
+            return (
+                new_highest,
+                total * shrink + weights.sum(-1),
+                mixed * shrink[..., None] + added,
+            )
+
+        start = (jnp.full(rows, _MASKED), jnp.zeros(rows), jnp.zeros((*rows, width)))
+        first = _first_block(i, block, window)
+        highest, total, mixed = jax.lax.fori_loop(first, i + 1, with_keys, start)
+        out = jnp.einsum("bgrqd->bqgrd", mixed / total[..., None])
+        return out.astype(query.dtype), highest + jnp.log(total)
+
+    out, normaliser = jax.lax.map(of_queries, jnp.arange(blocks))
+    return out, (query, key, value, segments, window, out, normaliser)
+
+
+def _flash_backward(scale: float, softcap: float | None, kept: Any, given: jax.Array) -> Any:
+    query, key, value, segments, window, out, normaliser = kept
+    blocks, _, block, *_ = query.shape
+    products = given.astype(jnp.float32) * out.astype(jnp.float32)
+    delta = jnp.einsum("nbqgrd->nbgrq", products)
+
+    def of_queries(sums: Any, i: jax.Array) -> tuple[Any, jax.Array]:
+        def with_keys(j: jax.Array, carry: Any) -> Any:
+            d_query, d_key, d_value = carry
+            scores, slope = _scores(query[i], key[j], segments, window, i, j, scale, softcap)
+            weights = jnp.exp(scores - normaliser[i][..., None])
+            d_weights = _product("bqgrd,bkgd->bgrqk", given[i], value[j])
+            d_scores = (weights * (d_weights - delta[i][..., None]) * slope).astype(query.dtype)
+            d_query += _product("bgrqk,bkgd->bqgrd", d_scores, key[j])
+            d_key = d_key.at[j].add(_product("bgrqk,bqgrd->bkgd", d_scores, query[i]))
+            mixed = _product("bgrqk,bqgrd->bkgd", weights.astype(query.dtype), given[i])
+            return d_query, d_key, d_value.at[j].add(mixed)
+
+        start = (jnp.zeros(query.shape[1:], jnp.float32), *sums)
+        first = _first_block(i, block, window)
+        d_query, *sums = jax.lax.fori_loop(first, i + 1, with_keys, start)
+        return tuple(sums), d_query.astype(query.dtype)
+
+    empty = (jnp.zeros(key.shape, jnp.float32), jnp.zeros(value.shape, jnp.float32))
+    (d_key, d_value), d_query = jax.lax.scan(of_queries, empty, jnp.arange(blocks))
+    return d_query, d_key.astype(key.dtype), d_value.astype(value.dtype), None, None
+
+
+_flash.defvjp(_flash_forward, _flash_backward)
+
+
+def _scores(
+    query: jax.Array,
+    key: jax.Array,
+    segments: jax.Array,
+    window: jax.Array,
+    i: jax.Array,
+    j: jax.Array,
+    scale: float,
+    softcap: float | None,
+) -> tuple[jax.Array, jax.Array | float]:
+    """Masked scores of block ``i`` against block ``j``, and their slope by the raw products.
+
+    Returns:
+        float32[batch, kv_heads, group, block, block] both, or a number for the slope.
+    """
+    block = query.shape[1]
+    raw = _product("bqgrd,bkgd->bgrqk", query, key) * scale
+    scores = _capped(raw, softcap)
+    slope: jax.Array | float = scale
+    if softcap is not None:
+        slope = scale * (1.0 - (scores / softcap) ** 2)
+    places = jnp.arange(block)
+    distance = (i - j) * block + places[:, None] - places[None, :]
+    mask = segments[i][:, :, None] == segments[j][:, None, :]
+    mask &= (distance >= 0) & (distance < window)
+    return jnp.where(mask[:, None, None], scores, _MASKED), slope
+
+
+def _first_block(i: jax.Array, block: int, window: jax.Array) -> jax.Array:
+    """The first block of keys that a query of block ``i`` can see."""
+    return jnp.maximum(0, (i * block - window + 1) // block)
+
+
+def _product(equation: str, left: jax.Array, right: jax.Array) -> jax.Array:
+    return jnp.einsum(equation, left, right, preferred_element_type=jnp.float32)
