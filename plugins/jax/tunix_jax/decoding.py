@@ -227,12 +227,21 @@ def _put(places: jax.Array, old: jax.Array, new: jax.Array) -> jax.Array:
 
 def params_mesh(params: Params) -> Mesh:
     """The mesh that parameters lie on, or one of all devices of this process."""
-    for leaf in jax.tree.leaves(params):
-        sharding = getattr(leaf, "sharding", None)
-        if isinstance(sharding, NamedSharding) and sharding.mesh.size > 1:
-            return sharding.mesh
+    shardings = [getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(params)]
+    meshes = [sharding.mesh for sharding in shardings if isinstance(sharding, NamedSharding)]
+    for mesh in meshes:
+        if isinstance(mesh, Mesh) and mesh.size > 1:
+            return mesh
     devices = jax.local_devices()
     return jax.make_mesh((len(devices),), ("rows",), (AxisType.Auto,), devices=devices)
+
+
+def row_sharding(mesh: Mesh) -> NamedSharding:
+    """Rows spread over all devices."""
+    # JAX leaves out axes of one device where it reports how an array lies, and compiles anew
+    # for what looks like another way to lie.
+    axes = tuple(name for name, size in mesh.shape.items() if size > 1)
+    return NamedSharding(mesh, P(axes) if axes else P())
 
 
 def place_params(params: Params, dtype: Any, mesh: Mesh) -> Params:

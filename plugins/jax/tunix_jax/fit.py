@@ -167,6 +167,8 @@ def compile_step(program: TrainProgram) -> Any:
     try:
         compiled = program.lower().compile()
     except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
         raise _too_large(program, missing_bytes(error, program)) from None
     ensure_fits(compiled, program)
     return compiled
@@ -182,13 +184,18 @@ def ensure_fits(compiled: Any, program: TrainProgram) -> None:
     Raises:
         UsageError: How much it needs of how much there is, and what to change.
     """
-    temporaries = temporary_bytes(compiled)
+    temporaries = temporary_bytes(compiled, program)
     limit = memory_limit(program.mesh.devices.flat[0])
     if limit is not None and step_memory(program, temporaries).total > limit:
         raise _too_large(program, temporaries)
 
 
-def _too_large(program: TrainProgram, temporaries: int) -> UsageError:
+def _too_large(program: TrainProgram, temporaries: int | None) -> UsageError:
+    if temporaries is None:
+        return UsageError(
+            "does not fit: the compiler ran out of device memory",
+            "raise accumulation, lower max_length, or set remat=full",
+        )
     memory = step_memory(program, temporaries)
     limit = memory_limit(program.mesh.devices.flat[0])
     changes = estimated_changes(program, temporaries, limit)
@@ -228,6 +235,9 @@ def _program(request: FitRequest, target: Target) -> TrainProgram:
 
 def _temporaries(program: TrainProgram) -> int:
     try:
-        return temporary_bytes(program.lower().compile())
+        return temporary_bytes(program.lower().compile(), program)
     except jax.errors.JaxRuntimeError as error:
-        return missing_bytes(error, program)
+        missing = missing_bytes(error, program)
+        if missing is None:
+            raise
+        return missing

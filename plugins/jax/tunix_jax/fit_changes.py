@@ -15,6 +15,7 @@ from tunix_jax.step_memory import step_memory
 from tunix_jax.train_step import TrainProgram
 
 _SHORTEST = 256
+_ENOUGH = 3
 
 
 @frozen
@@ -35,7 +36,7 @@ class Change:
 
 
 def estimated_changes(program: TrainProgram, temporaries: int, limit: int | None) -> list[Change]:
-    """Changes with which a step is estimated to fit, those that change the least first.
+    """Up to three changes with which a step is estimated to fit, the least first.
 
     Arguments are counted exactly. Of the temporaries, gradients and what belongs to the
     vocabulary are counted, and the rest is taken to grow with the tokens of a micro-batch on a
@@ -57,17 +58,19 @@ def estimated_changes(program: TrainProgram, temporaries: int, limit: int | None
         total = step_memory(changed, _scaled(temporaries, program, changed)).total
         if limit is None or total <= limit:
             found.append(Change(_text(changes), config, total))
+        if len(found) == _ENOUGH:
+            break
     return found
 
 
 def _candidates(program: TrainProgram) -> list[dict[str, Any]]:
     config, shards, devices = program.config, row_shards(program.mesh), program.mesh.size
     same: list[dict[str, Any]] = [{}] if config.remat == "full" else [{}, {"remat": "full"}]
-    smaller = [
-        {"accumulation": count}
-        for count in range(config.accumulation + 1, config.rows // shards + 1)
-        if config.rows % count == 0 and config.rows // count % shards == 0
-    ]
+    smaller = []
+    count = 2 * config.accumulation
+    while config.rows % count == 0 and config.rows // count % shards == 0:
+        smaller.append({"accumulation": count})
+        count *= 2
     harmless = [a | b for b in [{}, *smaller] for a in same]
     last = harmless[-1]
     cut = {"mesh": MeshConfig(data=1, fsdp=-1, tensor=2)}

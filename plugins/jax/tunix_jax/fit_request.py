@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,8 +44,9 @@ def resolve_model(name: str, workspace: Workspace) -> str:
     if name in SHAPES or Path(name).is_dir():
         return name
     for short, shape in SHAPES.items():
-        # The repository of the base model has the same shape.
-        if shape.repository is not None and shape.repository.startswith(name) and "/" in name:
+        # The base model has the same shape as the one that was taught to follow instructions.
+        repository = shape.repository or ""
+        if name in (repository, repository.rpartition("-")[0]) and name:
             return short
     if "/" in name:
         return name
@@ -68,18 +68,13 @@ def shape_of(config: TrainerConfig) -> DecoderConfig:
         return config.scratch_shape(config.vocab_size)
     if config.model_id in SHAPES:
         return SHAPES[config.model_id].decoder
+    from tunix_jax.model_directory import read_config
     from tunix_jax.model_location import locate
 
-    path = locate(config.model_id) / "config.json"
-    try:
-        return decoder_config(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from None
+    return decoder_config(read_config(locate(config.model_id)))
 
 
-def dataset_places(
-    data: Path, config: TrainerConfig, template: str = "show_your_work"
-) -> Places:
+def dataset_places(data: Path, config: TrainerConfig, template: str = "show_your_work") -> Places:
     """How many places of rows a run on a data file goes through.
 
     Args:

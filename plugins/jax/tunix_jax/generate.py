@@ -10,13 +10,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding
-from jax.sharding import PartitionSpec as P
 
 from tunix_core.protocols import GenerationConfig
 from tunix_core.records import Completion, Prompt
 from tunix_jax.decoder import Decoder, Params
-from tunix_jax.decoding import Choice, Engine, Rows, params_mesh, place_params
+from tunix_jax.decoding import Choice, Engine, Rows, params_mesh, place_params, row_sharding
 from tunix_jax.prompt_encoder import PromptEncoder
 from tunix_jax.sampling import Sampling, row_key
 from tunix_jax.stop_texts import StopTexts
@@ -65,8 +63,7 @@ class JaxPredictor:
     ) -> None:
         mesh = params_mesh(params)
         self._params = place_params(params, jnp.dtype(dtype), mesh)
-        by_row = NamedSharding(mesh, P(mesh.axis_names))
-        self._engine = Engine(decoder, jnp.dtype(dtype), by_row)
+        self._engine = Engine(decoder, jnp.dtype(dtype), row_sharding(mesh))
         self._encoder, self._config, self._steps = encoder, config, steps
         self._stops = StopTexts(encoder, config.stop)
         devices = int(mesh.size)

@@ -205,8 +205,8 @@ def _local(
         total, d_hidden, d_table = carry
         places = jax.lax.dynamic_slice(order, (index * chunk,), (chunk,))
         counted = index * chunk + jnp.arange(chunk) < number
-        states = hidden.at[places].get(mode="fill", fill_value=0)
-        wanted = labels.at[places].get(mode="fill", fill_value=0) - offset
+        states = jnp.take(hidden, places, axis=0, mode="fill", fill_value=0)
+        wanted = jnp.take(labels, places, mode="fill", fill_value=0) - offset
         losses, d_logits = _losses(states, table, wanted, softcap, words - offset, axis)
         total += jnp.sum(jnp.where(counted, losses, 0.0))
         if not gradients:

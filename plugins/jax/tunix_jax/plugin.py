@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunix_core.contributions import TrainerContribution
+from tunix_core.contributions import CommandContribution, TrainerContribution
 from tunix_core.hookspecs import hookimpl
 
 
@@ -14,5 +14,16 @@ def tunix_trainers() -> list[TrainerContribution]:
             summary="Decoder language models with JAX, Flax, Optax and Orbax",
             factory="tunix_jax.trainer:JaxTrainer",
             config="tunix_jax.config:TrainerConfig",
+        )
+    ]
+
+
+@hookimpl
+def tunix_commands() -> list[CommandContribution]:
+    return [
+        CommandContribution(
+            name="fit",
+            summary="Say whether a training step fits, and how long it takes at least",
+            factory="tunix_jax.command:fit",
         )
     ]

@@ -27,7 +27,7 @@ class Roofline:
         memory_seconds: Bytes to and from device memory at its bandwidth: weights once for each
             pass of each micro-batch, state and gradients once, the inputs of the blocks.
         links_seconds: Bytes that a device receives from others, over all its links at once:
-            gathered weights, scattered gradients, and sums of activations under tensor sharding.
+            the blocks' weights and gradients, and sums of activations under tensor sharding.
     """
 
     flops: StepFlops
@@ -115,10 +115,15 @@ def _activation_bytes(config: TrainerConfig, shape: DecoderConfig, shards: int) 
 def _link_bytes(
     config: TrainerConfig, shape: DecoderConfig, data: int, fsdp: int, tensor: int
 ) -> float:
-    """Bytes that one device receives."""
-    every, trained = (part / tensor for part in _weights(config, shape))
-    # Weights are gathered in the forward and in the backward pass; gradients are scattered.
-    received = config.accumulation * (2 * every + trained) * (fsdp - 1) / fsdp
+    """Bytes that one device receives.
+
+    Weights of the blocks are gathered in the forward and in the backward pass, and gradients
+    scattered. Tables stay where they are: hidden states can go to them.
+    """
+    groups, size = parameters(shape, config.lora), _BYTES[config.dtype]
+    blocks = size * (groups["attention"] + groups["mlp"]) / tensor
+    trained = size * groups["lora"] / tensor if config.lora else blocks
+    received = config.accumulation * (2 * blocks + trained) * (fsdp - 1) / fsdp
     received += 2 * trained / fsdp * (data - 1) / data
     sums = shape.layers * (6 if config.remat == "full" else 4)
     stream = _activation_bytes(config, shape, data * fsdp)

@@ -12,8 +12,8 @@ from attrs import frozen
 from tunix_jax.chips import GIB
 from tunix_jax.train_step import TrainProgram
 
-_NEEDED = re.compile(r"HLO temporaries \(([\d.]+)([KMGT]?)\)")
-_USED = re.compile(r"Used ([\d.]+)([KMGT]?) of ")
+# Both are with the arguments.
+_NEEDED = re.compile(r"(?:HLO temporaries \(|Used )([\d.]+)([KMGT]?)")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -62,29 +62,32 @@ def _shard_bytes(abstract: Any) -> int:
     )
 
 
-def temporary_bytes(compiled: Any) -> int:
-    """Bytes that a compiled function needs on a device besides its arguments."""
+def temporary_bytes(compiled: Any, program: TrainProgram) -> int:
+    """Bytes that a compiled step needs on a device besides its arguments."""
     analysis = compiled.memory_analysis()
+    if _on_tpu(program):
+        # What this compiler calls temporaries counts the arguments as well.
+        total = max(analysis.peak_memory_in_bytes, analysis.temp_size_in_bytes)
+        return max(0, int(total) - step_memory(program, 0).arguments)
     results = analysis.output_size_in_bytes - analysis.alias_size_in_bytes
-    program = analysis.generated_code_size_in_bytes
-    return int(analysis.temp_size_in_bytes + max(0, results) + program)
+    code = analysis.generated_code_size_in_bytes
+    return int(analysis.temp_size_in_bytes + max(0, results) + code)
 
 
-def missing_bytes(error: jax.errors.JaxRuntimeError, program: TrainProgram) -> int:
-    """Bytes of temporaries for which a compiler that gave up had no memory.
+def missing_bytes(error: jax.errors.JaxRuntimeError, program: TrainProgram) -> int | None:
+    """Bytes of temporaries that made a compiler give up; None when it does not say how many."""
+    needed = _NEEDED.search(str(error))
+    if needed is None:
+        return None
+    total = int(float(needed[1]) * _UNITS[needed[2]])
+    return max(0, total - step_memory(program, 0).arguments)
 
-    Raises:
-        JaxRuntimeError: ``error``, when it is about something else or does not say how many.
-    """
-    text = str(error)
-    if needed := _NEEDED.search(text):
-        return int(float(needed[1]) * _UNITS[needed[2]])
-    if used := _USED.search(text):
-        total = int(float(used[1]) * _UNITS[used[2]])
-        return max(0, total - step_memory(program, 0).arguments)
-    raise error
+
+def _on_tpu(program: TrainProgram) -> bool:
+    return bool(program.mesh.devices.flat[0].platform == "tpu")
 
 
 def gib(size: float) -> str:
     """Bytes in GiB, as people read them."""
-    return f"{size / GIB:.1f}" if size >= GIB / 10 else f"{size / GIB:.2g}"
+    amount = size / GIB
+    return f"{amount:.2f}" if amount >= 0.01 else f"{amount:.2g}"
