@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from tunix_core import Workspace, joining
 from tunix_core.errors import (
@@ -21,6 +22,7 @@ from tunix_core.errors import (
     TunixError,
     UsageError,
 )
+from tunix_core.protocols import GenerationConfig
 from tunix_core.records import Run
 
 SLOW = {"steps": 400, "step_seconds": 0.05}
@@ -341,6 +343,30 @@ def test_predictions_are_kept_and_protected(counting_workspace: Workspace) -> No
     data.write_text(data.read_text().replace("frequent", "rare", 1))
     with pytest.raises(Exception, match="were changed"):
         predictions.read(run.id, "numbers-v1")
+
+
+def test_of_several_samples_the_mean_counts(counting_workspace: Workspace) -> None:
+    single, run = (start(counting_workspace, {"steps": 3}) for _ in range(2))
+    counting_workspace.predictions.create(single.id, "numbers-v1")
+    sampled = GenerationConfig(temperature=1.0, samples=4)
+    seen: list[tuple[int, int]] = []
+    made = counting_workspace.predictions.create(
+        run.id, "numbers-v1", sampled, lambda *progress: seen.append(progress)
+    )
+    assert [c.sample for c in made.completions] == [0, 1, 2, 3] * 20
+    assert all(total == 80 for _, total in seen)
+    (alone,), (mean,) = (
+        counting_workspace.evaluations.run(name, "numbers-v1", ["answer_correctness"])
+        for name in (single.id, run.id)
+    )
+    assert alone.score
+    assert mean.score == pytest.approx(alone.score / 2)
+    judged = counting_workspace.evaluations.scores(mean)
+    assert {len(score.details["samples"]) for score in judged} == {4}
+    with pytest.raises(ConflictError, match="another generation config"):
+        counting_workspace.predictions.create(run.id, "numbers-v1", evolve(sampled, samples=2))
+    with pytest.raises(ValueError, match="need a temperature"):
+        GenerationConfig(samples=2)
 
 
 def test_interrupted_predictions_are_continued(counting_workspace: Workspace) -> None:

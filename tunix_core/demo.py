@@ -54,7 +54,9 @@ class DemoConfig:
     generator: str = "dev-reasoning-v1"
     generator_settings: Mapping[str, Any] = field(factory=lambda: {"difficulty": 1})
     trainer: str = "jax"
-    trainer_settings: Mapping[str, Any] = field(factory=lambda: {"model_id": "small", "steps": 1200})
+    trainer_settings: Mapping[str, Any] = field(
+        factory=lambda: {"model_id": "small", "steps": 1200}
+    )
     train_items: int = 21_000
     test_items: int = 500
     seed: int = 42

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean
 
+from attrs import evolve
 from sqlite_utils import Database
 
 from tunix_core.clock import new_id, now
@@ -179,11 +181,13 @@ def _judge(
     on_progress: Progress | None,
 ) -> list[Score]:
     """Append the judgements that are missing; returns all of them."""
-    said = {completion.item_id: completion for completion in predictions.completions}
+    said: dict[str, list[Completion]] = {}
+    for completion in predictions.completions:
+        said.setdefault(completion.item_id, []).append(completion)
     scores = _recover(path, items)
     with path.open("a", encoding="utf-8") as out:
         for item in items[len(scores) :]:
-            score = _score(evaluator, item, said.get(item.id))
+            score = _score(evaluator, item, said.get(item.id, []))
             out.write(json.dumps(unstructure(score), ensure_ascii=False) + "\n")
             scores.append(score)
             if on_progress is not None and len(scores) % 100 == 0:
@@ -191,13 +195,19 @@ def _judge(
     return scores
 
 
-def _score(evaluator: Evaluator, item: Item, completion: Completion | None) -> Score:
-    if completion is not None:
-        return evaluator.score(item, completion)
-    # A missing answer is judged as an empty one that was cut off, and counts against the run.
-    judged = evaluator.score(item, Completion(item.id, "", stop="length"))
-    details = {**judged.details, "fault": NO_PREDICTION}
-    return Score(item.id, judged.value, details, judged.groups)
+def _score(evaluator: Evaluator, item: Item, completions: Sequence[Completion]) -> Score:
+    """The judgement of an item: of several samples the mean, explained by the first."""
+    if not completions:
+        # A missing answer is judged as an empty one that was cut off, and counts against the run.
+        judged = evaluator.score(item, Completion(item.id, "", stop="length"))
+        return evolve(judged, details={**judged.details, "fault": NO_PREDICTION})
+    first, *others = (evaluator.score(item, completion) for completion in completions)
+    if not others:
+        return first
+    values = [first.value, *(score.value for score in others)]
+    known = [value for value in values if value is not None]
+    mean = fmean(known) if known else None
+    return evolve(first, value=mean, details={**first.details, "samples": values})
 
 
 def _recover(path: Path, items: Sequence[Item]) -> list[Score]:

@@ -32,7 +32,7 @@ class PredictionSet:
         run_id: The run whose model answered.
         dataset_key: The dataset that was answered.
         sha256: Digest of the predictions file.
-        completions: In the order of the dataset.
+        completions: In the order of the dataset, those of one item together.
     """
 
     run_id: str
@@ -74,9 +74,10 @@ class Predictions:
         run = self._runs.get(run_id)
         if not (self._paths.run(run.id) / "model").is_dir():
             raise NotFoundError(f"run {run.id} has no model", f"its status is {run.status}")
-        total = self._datasets.manifest(dataset_key).trace_count
+        generation = generation or GenerationConfig()
+        total = self._datasets.manifest(dataset_key).trace_count * generation.samples
         folder = self.folder(run.id, dataset_key)
-        settings = unstructure(generation or GenerationConfig())
+        settings = unstructure(generation)
         meta = _read_meta(folder)
         if meta is None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +86,7 @@ class Predictions:
                 log=folder / "log.txt",
                 poll=lambda: _report(on_progress, folder / "predictions.jsonl", total),
             )
-        elif meta["generation_config"] != settings:
+        elif structure(GenerationConfig, meta["generation_config"]) != generation:
             raise ConflictError(
                 f"run {run.id} has answered {dataset_key} with another generation config",
                 f"remove {folder.relative_to(self._paths.root)} to answer again",
@@ -102,14 +103,19 @@ class Predictions:
                 return
             data = folder / "predictions.jsonl"
             done = _recover(data)
-            items = [item for item in self._datasets.items(dataset_key) if item.id not in done]
-            if items:
-                _append(data, self._predictor(run, generation), items, _template(run))
+            missing = [
+                (item, sample)
+                for item in self._datasets.items(dataset_key)
+                for sample in range(generation.samples)
+                if (item.id, sample) not in done
+            ]
+            if missing:
+                _append(data, self._predictor(run, generation), missing, _template(run))
             meta = {
                 "run_id": run.id,
                 "model_id": run.model_id,
                 "dataset_key": dataset_key,
-                "count": len(done) + len(items),
+                "count": len(done) + len(missing),
                 "sha256": hashlib.sha256(data.read_bytes()).hexdigest(),
                 "generation_config": unstructure(generation),
                 "plugins": self._plugins.versions(),
@@ -135,9 +141,10 @@ class Predictions:
         digest = hashlib.sha256(content).hexdigest()
         if digest != meta["sha256"]:
             raise IntegrityError(f"predictions of run {run.id} for {dataset_key} were changed")
-        by_id = {c.item_id: c for c in map(_parse_line, content.splitlines())}
-        ordered = (by_id[item.id] for item in self._datasets.items(dataset_key) if item.id in by_id)
-        return PredictionSet(run.id, dataset_key, digest, tuple(ordered))
+        place = {item.id: place for place, item in enumerate(self._datasets.items(dataset_key))}
+        made = [c for c in map(_parse_line, content.splitlines()) if c.item_id in place]
+        made.sort(key=lambda completion: (place[completion.item_id], completion.sample))
+        return PredictionSet(run.id, dataset_key, digest, tuple(made))
 
     def folder(self, run_id: str, dataset_key: str) -> Path:
         """Where a run's predictions for a dataset lie."""
@@ -153,8 +160,12 @@ def _template(run: Run) -> str:
     return structure(RunConfig, run.config, "run config").template
 
 
-def _append(data: Path, predictor: Predictor, items: list[Item], template: str) -> None:
-    prompts = (Prompt(item.id, render(item.trace, template).prompt) for item in items)
+def _append(
+    data: Path, predictor: Predictor, missing: list[tuple[Item, int]], template: str
+) -> None:
+    prompts = (
+        Prompt(item.id, render(item.trace, template).prompt, sample) for item, sample in missing
+    )
     with data.open("a", encoding="utf-8") as out:
         for completion in predictor.complete(prompts):
             out.write(_format_line(completion) + "\n")
@@ -174,8 +185,8 @@ def _parse_line(line: bytes) -> Completion:
     return evolve(blank, stop=fields["stop"], tokens=fields["tokens"], sample=fields["sample"])
 
 
-def _recover(data: Path) -> set[str]:
-    """Ids answered before an interruption; a torn last line is cut off."""
+def _recover(data: Path) -> set[tuple[str, int]]:
+    """Items and samples answered before an interruption; a torn last line is cut off."""
     if not data.exists():
         data.touch()
         return set()
@@ -184,7 +195,8 @@ def _recover(data: Path) -> set[str]:
     if len(whole) != len(content):
         with data.open("r+b") as file:
             file.truncate(len(whole))
-    return {_parse_line(line).item_id for line in whole.splitlines()}
+    answered = map(_parse_line, whole.splitlines())
+    return {(completion.item_id, completion.sample) for completion in answered}
 
 
 def _read_meta(folder: Path) -> dict[str, object] | None:

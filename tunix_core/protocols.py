@@ -155,6 +155,8 @@ class GenerationConfig:
         seed: With the item, sample and position it keys every random draw.
         stop: Texts that end a completion; kept in it.
         batch_size: Rows decoded at once; it never changes what a row says.
+        samples: Completions of every item of a dataset; more than one needs a temperature. A
+            predictor makes one completion for each prompt it is given, whatever this says.
     """
 
     max_new_tokens: int = field(default=256, validator=ge(1))
@@ -165,6 +167,11 @@ class GenerationConfig:
     seed: int = 0
     stop: tuple[str, ...] = ("</answer>",)
     batch_size: int = field(default=64, validator=ge(1))
+    samples: int = field(default=1, validator=ge(1))
+
+    def __attrs_post_init__(self) -> None:
+        if self.samples > 1 and self.temperature == 0.0:
+            raise ValueError("samples: more than 1 need a temperature above 0.0")
 
 
 @runtime_checkable

@@ -89,12 +89,16 @@ class CountingTrainer:
 
 
 class CountingPredictor:
+    """Gives the answer, or in every second sample of an item the number of the sample."""
+
     def __init__(self, answer: str) -> None:
-        self._text = f"<reasoning>it was frequent</reasoning>\n<answer>{answer}</answer>"
+        self._answer = answer
 
     def complete(self, prompts: Iterable[Prompt]) -> Iterator[Completion]:
         for prompt in prompts:
-            yield Completion(prompt.item_id, self._text, sample=prompt.sample)
+            answer = f"sample {prompt.sample}" if prompt.sample % 2 else self._answer
+            text = f"<reasoning>it was frequent</reasoning>\n<answer>{answer}</answer>"
+            yield Completion(prompt.item_id, text, sample=prompt.sample)
 
 
 @hookimpl

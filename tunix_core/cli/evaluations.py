@@ -60,7 +60,8 @@ def run(
     for name in evaluators:
         workspace.plugins.find("evaluator", name)
     config = _generation(generation)
-    total = workspace.datasets.manifest(dataset_key).trace_count
+    samples = config.samples if config else 1
+    total = workspace.datasets.manifest(dataset_key).trace_count * samples
     with progress(total, f"answering {dataset_key}") as bar:
         workspace.predictions.create(run_id, dataset_key, config, bar.reach)
     evaluations = workspace.evaluations.run(run_id, dataset_key, evaluators)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,11 +13,16 @@ from jax.sharding import PartitionSpec as P
 
 from tunix_jax.decoder_config import DecoderConfig
 from tunix_jax.sharding import ROWS, TENSOR
+from tunix_jax.splash import attend_splash, splash_can
 
-# Tokens per block; a block of scores is small enough for fast memory and large enough to matter.
-BLOCK = 512
+# Tokens per block: on accelerators enough to keep their matrix units busy; CPUs have more from
+# leaving out what the mask rules out.
+BLOCKS = {"cpu": 128, "gpu": 512, "tpu": 512}
 # Up to this length the whole square of scores is cheaper than a loop over its blocks.
-DENSE_LENGTH = 1024
+DENSE_LENGTHS = {"cpu": 128, "gpu": 1024, "tpu": 1024}
+# The TPU kernel computes whole rows; in longer ones, leaving out what lies in other segments is
+# worth more than its speed (by arithmetic for examples of a few hundred tokens, not measured).
+SPLASH_LENGTH = 8192
 _MASKED = -1e30
 
 
@@ -40,16 +46,21 @@ def attend(
         segments: int32[batch, length].
         window: int32; how many tokens back a token sees, itself included.
         config: Scale and softcap of the scores.
-        kind: ``dense``, ``blockwise`` or ``auto``.
+        kind: ``dense``, ``blockwise``, ``splash`` (slow where there is no TPU), or ``auto``.
         mesh: Devices over which rows and heads are spread, or None.
 
     Returns:
         [batch, length, heads * head_dim].
     """
-    length = query.shape[1]
+    platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
     if kind == "auto":
-        kind = "dense" if length <= DENSE_LENGTH else "blockwise"
-    run = partial(_dense if kind == "dense" else _blockwise, config=config)
+        kind = _fastest(query.shape[1], config.head_dim, platform)
+    forms: dict[str, Callable[..., jax.Array]] = {
+        "dense": _dense,
+        "blockwise": partial(_blockwise, largest_block=BLOCKS.get(platform, 512)),
+        "splash": partial(attend_splash, interpret=platform != "tpu"),
+    }
+    run = partial(forms[kind], config=config)
     if mesh is None or mesh.size == 1:
         return run(query, key, value, segments, window)
     if config.kv_heads % mesh.shape[TENSOR]:
@@ -63,6 +74,14 @@ def attend(
         out_specs=P(ROWS, None, TENSOR),
         check_vma=False,
     )(query, key, value, segments, window)
+
+
+def _fastest(length: int, head_dim: int, platform: str) -> str:
+    if length <= DENSE_LENGTHS.get(platform, 1024):
+        return "dense"
+    if platform == "tpu" and length <= SPLASH_LENGTH and splash_can(length, head_dim):
+        return "splash"
+    return "blockwise"
 
 
 def attend_dense(
@@ -124,10 +143,11 @@ def _blockwise(
     window: jax.Array,
     *,
     config: DecoderConfig,
+    largest_block: int,
 ) -> jax.Array:
     """Cut the row into blocks, padded to a whole number of them, and attend block by block."""
     batch, length, heads, width = query.shape
-    block = min(BLOCK, -(-length // 128) * 128)
+    block = min(largest_block, -(-length // 128) * 128)
     padding = -length % block
 
     def cut(x: jax.Array) -> jax.Array:
@@ -189,6 +209,7 @@ def _flash_forward(
 ) -> tuple[jax.Array, Any]:
     blocks, batch, block, groups, group, width = query.shape
     rows = (batch, groups, group, block)
+    first = _first_blocks(segments, window)
 
     def of_queries(i: jax.Array) -> tuple[jax.Array, jax.Array]:
         def with_keys(j: jax.Array, carry: Any) -> Any:
@@ -210,8 +231,7 @@ def _flash_forward(
             )
 
         start = (jnp.full(rows, _MASKED), jnp.zeros(rows), jnp.zeros((*rows, width)))
-        first = _first_block(i, block, window)
-        highest, total, mixed = jax.lax.fori_loop(first, i + 1, with_keys, start)
+        highest, total, mixed = jax.lax.fori_loop(first[i], i + 1, with_keys, start)
         out = jnp.einsum("bgrqd->bqgrd", mixed / total[..., None])
         return out.astype(query.dtype), highest + jnp.log(total)
 
@@ -221,7 +241,7 @@ def _flash_forward(
 
 def _flash_backward(scale: float, softcap: float | None, kept: Any, given: jax.Array) -> Any:
     query, key, value, segments, window, out, normaliser = kept
-    blocks, _, block, *_ = query.shape
+    first = _first_blocks(segments, window)
     products = given.astype(jnp.float32) * out.astype(jnp.float32)
     delta = jnp.einsum("nbqgrd->nbgrq", products)
 
@@ -238,12 +258,11 @@ def _flash_backward(scale: float, softcap: float | None, kept: Any, given: jax.A
             return d_query, d_key, d_value.at[j].add(mixed)
 
         start = (jnp.zeros(query.shape[1:], jnp.float32), *sums)
-        first = _first_block(i, block, window)
-        d_query, *sums = jax.lax.fori_loop(first, i + 1, with_keys, start)
+        d_query, *sums = jax.lax.fori_loop(first[i], i + 1, with_keys, start)
         return tuple(sums), d_query.astype(query.dtype)
 
     empty = (jnp.zeros(key.shape, jnp.float32), jnp.zeros(value.shape, jnp.float32))
-    (d_key, d_value), d_query = jax.lax.scan(of_queries, empty, jnp.arange(blocks))
+    (d_key, d_value), d_query = jax.lax.scan(of_queries, empty, jnp.arange(query.shape[0]))
     return d_query, d_key.astype(key.dtype), d_value.astype(value.dtype), None, None
 
 
@@ -278,9 +297,19 @@ def _scores(
     return jnp.where(mask[:, None, None], scores, _MASKED), slope
 
 
-def _first_block(i: jax.Array, block: int, window: jax.Array) -> jax.Array:
-    """The first block of keys that a query of block ``i`` can see."""
-    return jnp.maximum(0, (i * block - window + 1) // block)
+def _first_blocks(segments: jax.Array, window: jax.Array) -> jax.Array:
+    """int32[blocks]: the first block of keys that any query of a block can see.
+
+    Those before its window, and those before the segment that its first token belongs to, are
+    seen by none, so that rows of many short examples cost what the examples cost.
+    """
+    blocks, batch, block = segments.shape
+    flat = jnp.moveaxis(segments, 0, 1).reshape(batch, -1)
+    places = jnp.arange(flat.shape[1])
+    begins = jnp.concatenate([jnp.ones((batch, 1), bool), flat[:, 1:] != flat[:, :-1]], axis=1)
+    segment_begin = jax.lax.cummax(jnp.where(begins, places, 0), axis=1)[:, ::block].min(axis=0)
+    window_begin = jnp.arange(blocks) * block - window + 1
+    return jnp.maximum(segment_begin, window_begin) // block
 
 
 def _product(equation: str, left: jax.Array, right: jax.Array) -> jax.Array:
