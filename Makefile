@@ -30,8 +30,10 @@ demo: install  ## Run the whole line on dev-reasoning-v1, on the CPU
 test: install  ## Run the tests (about ten minutes)
 	@$(BIN)/python -m pytest -q -m "not full" -n 2 $(TESTS)
 
-test-full: install  ## Run all tests, kills and other Pythons included, then the benchmarks
-	@$(BIN)/python -m pytest -q -n 2 $(TESTS)
+test-full: install  ## Run all tests, kills, other Pythons, peers and TPU compiles included, then the benchmarks
+	@$(PIP) install -c constraints.txt --group peers
+	@$(PIP) install -c constraints.txt -e 'plugins/jax[tpu-compile]'
+	@JAX_PLATFORMS=cpu $(BIN)/python -m pytest -q -n 2 $(TESTS)
 	@$(MAKE) --no-print-directory bench
 
 lint: install  ## Check style, types and the direction of imports

@@ -11,11 +11,16 @@ import pytest
 from attrs import evolve
 
 from tunix_core.cli import main
+from tunix_core.codec import trace_to_json
 from tunix_core.errors import UsageError
+from tunix_core.records import Step, Trace
+from tunix_core.rendering import render
+from tunix_core.workspace import Workspace
 from tunix_jax.config import TrainerConfig
 from tunix_jax.costs import parameters, step_flops
 from tunix_jax.fit import FitReport, FitRequest, check_fit, compile_step, compiled_changes
 from tunix_jax.fit_changes import estimated_changes
+from tunix_jax.fit_request import Places, dataset_places, resolve_model
 from tunix_jax.fit_text import report_rows, verdict
 from tunix_jax.sharding import make_mesh
 from tunix_jax.step_memory import gib, step_memory
@@ -144,6 +149,31 @@ def test_a_run_that_cannot_fit_is_refused_before_it_starts() -> None:
     assert limit is not None
     assert f" of {gib(limit)} GiB per device: " in said
     assert f"{gib(memory.weights + memory.moments)} weights and moments" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "model_id"),
+    [
+        ("gemma-3-1b", "gemma-3-1b"),
+        ("google/gemma-3-1b-it", "gemma-3-1b"),
+        ("meta-llama/Llama-3.2-1B", "llama-3.2-1b"),
+        ("somebody/some-model", "somebody/some-model"),
+        (".", "."),
+    ],
+)
+def test_a_model_goes_by_many_names(tmp_path: Path, name: str, model_id: str) -> None:
+    with Workspace(tmp_path) as workspace:
+        assert resolve_model(name, workspace) == model_id
+
+
+def test_tokens_of_a_dataset_are_estimated_where_there_is_no_tokenizer(tmp_path: Path) -> None:
+    trace = Trace("What is 1 + 1?", "2", (Step(0, "compute", "1 + 1 = 2"),))
+    data = tmp_path / "data.jsonl"
+    data.write_text((trace_to_json(trace) + "\n") * 100, encoding="utf-8")
+    texts = render(trace)
+    characters = 100 * (len(texts.prompt) + len(texts.completion))
+    places = dataset_places(data, TrainerConfig(model_id="gemma-3-1b", epochs=2))
+    assert places == Places(characters // 4 * 2, exact=False)
 
 
 def test_changes_are_found_that_fit_and_the_compiler_agrees(report: FitReport) -> None:

@@ -18,6 +18,8 @@ from tunix_jax.decoder import Decoder, Params, before
 from tunix_jax.sampling import Sampling, choose
 
 T = TypeVar("T")
+# Up to this length a prompt's whole square of scores is made at once.
+_DENSE_LENGTH = 256
 
 
 class Rows(NamedTuple):
@@ -125,6 +127,8 @@ class Engine:
         config = self.decoder.config
         positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
         segments = jnp.zeros_like(tokens)
+        # The compiler spreads these two over devices by itself.
+        kind = "dense" if tokens.shape[1] <= _DENSE_LENGTH else "blockwise"
         x = self.decoder.embed(params, tokens, before(tokens, positions), self.dtype)
         caches = []
         for layer, cache in enumerate(rows.caches):
@@ -132,7 +136,8 @@ class Engine:
             query, key, value = block.project(x, positions, self.decoder.frequencies()[layer])
             caches.append(kv_cache.insert(cache, key, value, lengths, places))
             window = jnp.int32(config.windows[layer] or tokens.shape[1])
-            x = block.finish(x, attend(query, key, value, segments, window, config=config))
+            attended = attend(query, key, value, segments, window, config=config, kind=kind)
+            x = block.finish(x, attended)
         last = jnp.take_along_axis(x, (lengths - 1)[:, None, None], axis=1)[:, 0]
         logits = self.decoder.logits(params, self.decoder.final(params, last))
         first = choose(logits, keys, lengths, choice.sampling)

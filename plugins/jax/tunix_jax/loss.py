@@ -11,12 +11,14 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from tunix_jax.decoder import Decoder, Params
-from tunix_jax.sharding import FSDP, ROWS, TENSOR
+from tunix_jax.sharding import DATA, FSDP, ROWS, TENSOR
 
 # tokens, segments, positions and targets of some packed rows; int32[rows, length] each.
 Batch = dict[str, Any]
 # Logits in memory at once; 512 MiB as float32.
 _LOGITS = 2**27
+# Fewer tokens at once do not fill matrix units, and touch the table's gradient too often.
+_SMALLEST_CHUNK = 128
 
 
 def summed_loss(
@@ -87,13 +89,11 @@ def cross_entropy(
         float32 sum of losses in nats.
     """
     mesh = None if mesh is None or mesh.size == 1 else mesh
-    if mesh is not None and table.shape[0] % mesh.shape[TENSOR]:
-        # A vocabulary that cannot be cut is padded; the added words get no probability.
-        extra = -table.shape[0] % mesh.shape[TENSOR]
-        words = table.shape[0]
-        table = jnp.pad(table, ((0, extra), (0, 0)))
-        return _cross_entropy(hidden, table, labels, learned, softcap, chunk, mesh, words)
-    return _cross_entropy(hidden, table, labels, learned, softcap, chunk, mesh, table.shape[0])
+    words = table.shape[0]
+    parts = 1 if mesh is None else mesh.shape[TENSOR] * mesh.shape[FSDP]
+    # A vocabulary that cannot be cut is padded; the added words get no probability.
+    table = jnp.pad(table, ((0, -words % parts), (0, 0)))
+    return _cross_entropy(hidden, table, labels, learned, softcap, chunk, mesh, words)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6, 7))
@@ -157,23 +157,20 @@ def _spread(
     table = table.astype(hidden.dtype)
     local = partial(_local, softcap=softcap, chunk=chunk, words=words, gradients=gradients)
     if mesh is None:
-        return local(hidden, table, labels, learned, axis=None)
-    cut = gradients and table.shape[1] % mesh.shape[FSDP] == 0
+        return local(hidden, table, labels, learned, axes=())
 
+    # Each device holds some of the words, and sees the chunks of all shards of the rows: what
+    # moves are hidden states, which are smaller than the table and its gradient.
     def on_device(*arrays: jax.Array) -> Any:
-        total, d_hidden, d_table = local(*arrays, axis=TENSOR)
-        total = jax.lax.psum(total, ROWS)
-        if cut:
-            d_table = jax.lax.psum_scatter(d_table, FSDP, scatter_dimension=1, tiled=True)
-            return total, d_hidden, jax.lax.psum(d_table, ROWS[0])
-        return total, d_hidden, jax.lax.psum(d_table, ROWS)
+        total, d_hidden, d_table = local(*arrays, axes=(TENSOR, FSDP))
+        return jax.lax.psum(total, DATA), d_hidden, jax.lax.psum(d_table, DATA)
 
-    rows, row_words = P(ROWS, None), P(TENSOR, None)
+    rows, row_words = P(ROWS, None), P((TENSOR, FSDP), None)
     return jax.shard_map(
         on_device,
         mesh=mesh,
         in_specs=(P(ROWS, None, None), row_words, rows, rows),
-        out_specs=(P(), P(ROWS, None, None), P(TENSOR, FSDP) if cut else row_words),
+        out_specs=(P(), P(ROWS, None, None), row_words),
         check_vma=False,
     )(hidden, table, labels, learned)
 
@@ -188,33 +185,43 @@ def _local(
     chunk: int,
     words: int,
     gradients: bool,
-    axis: str | None,
+    axes: tuple[str, ...],
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Sum of losses, and its gradients by hidden states and table where they are wanted."""
+    """Sum of losses, and its gradients by hidden states and table where they are wanted.
+
+    With ``axes``, the table holds this device's part of the words, and the sum is over the rows
+    of all shards along ``fsdp``.
+    """
     shape = hidden.shape
     hidden, labels, learned = hidden.reshape(-1, shape[-1]), labels.ravel(), learned.ravel()
     count = hidden.shape[0]
-    chunk = min(chunk or max(1, _LOGITS // table.shape[0]), count)
+    peers = jax.lax.axis_size(FSDP) if axes else 1
+    chunk = min(chunk or _usual_chunk(count, table.shape[0] * peers), count)
     # Learned places first; what fills up the last chunk points beyond the end and is dropped.
     order = jnp.argsort(~learned, stable=True)
     order = jnp.pad(order, (0, -count % chunk), constant_values=count)
     number = jnp.sum(learned)
-    offset = 0 if axis is None else jax.lax.axis_index(axis) * table.shape[0]
+    most = jax.lax.pmax(number, FSDP) if axes else number
+    offset = jax.lax.axis_index(axes) * table.shape[0] if axes else 0
+
+    def gathered(x: jax.Array) -> jax.Array:
+        return jax.lax.all_gather(x, FSDP, axis=0, tiled=True) if axes else x
 
     def one_chunk(index: jax.Array, carry: Any) -> Any:
         total, d_hidden, d_table = carry
         places = jax.lax.dynamic_slice(order, (index * chunk,), (chunk,))
-        counted = index * chunk + jnp.arange(chunk) < number
-        states = jnp.take(hidden, places, axis=0, mode="fill", fill_value=0)
-        wanted = jnp.take(labels, places, mode="fill", fill_value=0) - offset
-        losses, d_logits = _losses(states, table, wanted, softcap, words - offset, axis)
+        counted = gathered(index * chunk + jnp.arange(chunk) < number)
+        states = gathered(jnp.take(hidden, places, axis=0, mode="fill", fill_value=0))
+        wanted = gathered(jnp.take(labels, places, mode="fill", fill_value=0)) - offset
+        losses, d_logits = _losses(states, table, wanted, softcap, words - offset, axes)
         total += jnp.sum(jnp.where(counted, losses, 0.0))
         if not gradients:
             return total, d_hidden, d_table
         d_logits = jnp.where(counted[:, None], d_logits, 0.0).astype(hidden.dtype)
         d_states = jnp.einsum("cv,vd->cd", d_logits, table, preferred_element_type=jnp.float32)
-        if axis is not None:
-            d_states = jax.lax.psum(d_states, axis)
+        if axes:
+            d_states = jax.lax.psum(d_states, TENSOR)
+            d_states = jax.lax.psum_scatter(d_states, FSDP, scatter_dimension=0, tiled=True)
         d_hidden = d_hidden.at[places].set(d_states.astype(hidden.dtype), mode="drop")
         d_table += jnp.einsum("cv,cd->vd", d_logits, states, preferred_element_type=jnp.float32)
         return total, d_hidden, d_table
@@ -222,8 +229,13 @@ def _local(
     empty = jnp.zeros(table.shape if gradients else (1, 1), jnp.float32)
     nothing = jnp.zeros_like(hidden) if gradients else hidden
     start = (jnp.zeros(()), nothing, empty)
-    total, d_hidden, d_table = jax.lax.fori_loop(0, -(-number // chunk), one_chunk, start)
+    total, d_hidden, d_table = jax.lax.fori_loop(0, -(-most // chunk), one_chunk, start)
     return total, d_hidden.reshape(shape), d_table
+
+
+def _usual_chunk(count: int, words: int) -> int:
+    """Small enough to leave out most of what is masked, and to keep its logits in memory."""
+    return max(1, min(_LOGITS // words, max(_SMALLEST_CHUNK, count // 8)))
 
 
 def _losses(
@@ -232,11 +244,11 @@ def _losses(
     wanted: jax.Array,
     softcap: float | None,
     words: Any,
-    axis: str | None,
+    axes: tuple[str, ...],
 ) -> tuple[jax.Array, jax.Array]:
     """Losses float32[chunk] of a chunk, and their gradients by the logits before the softcap.
 
-    With ``axis``, the table holds this device's words alone: the first of them counts as 0 in
+    With ``axes``, the table holds this device's words alone: the first of them counts as 0 in
     ``wanted``, and ``words`` of all words lie at or after it.
     """
     raw = jnp.einsum("cd,vd->cv", states, table, preferred_element_type=jnp.float32)
@@ -245,13 +257,13 @@ def _losses(
     logits = jnp.where(own < words, logits, -jnp.inf)
     hit = wanted[:, None] == own
     highest = jnp.max(logits, axis=-1)
-    if axis is not None:
-        highest = jax.lax.pmax(highest, axis)
+    if axes:
+        highest = jax.lax.pmax(highest, axes)
     weights = jnp.exp(logits - highest[:, None])
     total = jnp.sum(weights, axis=-1)
     said = jnp.sum(jnp.where(hit, logits, 0.0), axis=-1)
-    if axis is not None:
-        total, said = jax.lax.psum((total, said), axis)
+    if axes:
+        total, said = jax.lax.psum((total, said), axes)
     gradient = weights / total[:, None] - hit
     if softcap is not None:
         gradient *= 1.0 - (jnp.tanh(raw / softcap)) ** 2

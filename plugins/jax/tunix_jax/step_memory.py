@@ -65,12 +65,13 @@ def _shard_bytes(abstract: Any) -> int:
 def temporary_bytes(compiled: Any, program: TrainProgram) -> int:
     """Bytes that a compiled step needs on a device besides its arguments."""
     analysis = compiled.memory_analysis()
-    if _on_tpu(program):
-        # What this compiler calls temporaries counts the arguments as well.
-        total = max(analysis.peak_memory_in_bytes, analysis.temp_size_in_bytes)
-        return max(0, int(total) - step_memory(program, 0).arguments)
-    results = analysis.output_size_in_bytes - analysis.alias_size_in_bytes
     code = analysis.generated_code_size_in_bytes
+    if program.mesh.devices.flat[0].platform == "tpu":
+        # Its temp_size counts arguments, and more than the compiler itself holds against the
+        # chip's memory; the peak is arguments and temporaries as they are laid out.
+        peak = analysis.peak_memory_in_bytes - analysis.argument_size_in_bytes
+        return int(max(0, peak) + code)
+    results = analysis.output_size_in_bytes - analysis.alias_size_in_bytes
     return int(analysis.temp_size_in_bytes + max(0, results) + code)
 
 
@@ -81,10 +82,6 @@ def missing_bytes(error: jax.errors.JaxRuntimeError, program: TrainProgram) -> i
         return None
     total = int(float(needed[1]) * _UNITS[needed[2]])
     return max(0, total - step_memory(program, 0).arguments)
-
-
-def _on_tpu(program: TrainProgram) -> bool:
-    return bool(program.mesh.devices.flat[0].platform == "tpu")
 
 
 def gib(size: float) -> str:

@@ -82,11 +82,12 @@ def find_target(name: str | None) -> Target:
 def memory_limit(device: Any) -> int | None:
     """Bytes that a program can use on a JAX device, or None when that is not known.
 
-    What the device says of itself; of a CPU, the machine's memory; of a device that is
-    elsewhere, what its kind has.
+    What the device says of itself; of a CPU, its part of the machine's memory; of a device that
+    is elsewhere, what its kind has.
     """
     if device.platform == "cpu":
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return memory // int(device.client.local_device_count())
     try:
         stats = device.memory_stats()
     except (RuntimeError, NotImplementedError):
