@@ -17,7 +17,8 @@ from typing import IO, Self
 from tunix_core.errors import ConflictError, TunixError
 
 POLL_S = 0.2
-GRACE_S = 60.0
+# Enough to write a checkpoint and a model of some ten gigabytes to a slow disk.
+GRACE_S = 600.0
 PARENT_DIED = 75
 LOG_TAIL_BYTES = 4096
 

@@ -80,7 +80,10 @@ class RunReporter:
 
 
 class SilentReporter:
-    """The reporter of a further host of a run: it leaves figures and decisions to the first."""
+    """The reporter of a further host of a run: it leaves figures to the first."""
+
+    def __init__(self) -> None:
+        self._terminated = False
 
     def begin(self, total_steps: int, resumed_from: int) -> None:
         """The first host keeps the metrics."""
@@ -94,7 +97,11 @@ class SilentReporter:
         _print(message)
 
     def stop_reason(self) -> StopReason | None:
-        return None
+        return "terminated" if self._terminated else None
+
+    def terminate(self) -> None:
+        """Make the next :meth:`stop_reason` say ``terminated``; safe in a signal handler."""
+        self._terminated = True
 
 
 def _print(message: str) -> None:

@@ -56,7 +56,9 @@ def train(workspace: Workspace, run_id: str) -> None:
 def join(workspace: Workspace, run_id: str) -> None:
     """Take part, as a further host, in a run that :func:`train` executes on the first."""
     trainer, job = _prepare(workspace, created_run(workspace.paths, run_id))
-    trainer.fit(evolve(job, further_host=True), SilentReporter())
+    reporter = SilentReporter()
+    signal.signal(signal.SIGTERM, lambda *_: reporter.terminate())
+    trainer.fit(evolve(job, further_host=True), reporter)
 
 
 def _prepare(workspace: Workspace, run: Run) -> tuple[Trainer, TrainJob]:

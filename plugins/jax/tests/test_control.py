@@ -11,7 +11,7 @@ from attrs import evolve
 from safetensors.numpy import load_file
 
 from tunix_core.codec import trace_to_json
-from tunix_core.errors import TunixError
+from tunix_core.errors import ConflictError, TunixError, UsageError
 from tunix_core.protocols import TrainJob
 from tunix_core.records import Step, Trace
 from tunix_core.testing.trainer import RecordingReporter
@@ -41,7 +41,6 @@ def job(tmp_path: Path) -> TrainJob:
         steps=400,
         eval_every=5,
         checkpoint_every=10,
-        early_stopping_patience=3,
     )
     return TrainJob("run", train, held_out, tmp_path / "run", config, seed=1)
 
@@ -53,6 +52,7 @@ def held_out_losses(reporter: RecordingReporter) -> dict[int, float]:
 def test_early_stopping_leaves_the_best_model_and_resumes_as_if_never_stopped(
     job: TrainJob, tmp_path: Path
 ) -> None:
+    job = evolve(job, config=evolve(job.config, early_stopping_patience=3))
     reporter = RecordingReporter()
     result = JaxTrainer().fit(job, reporter)
     losses = held_out_losses(reporter)

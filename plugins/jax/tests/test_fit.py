@@ -31,7 +31,7 @@ ONE_LAYER: dict[str, Any] = {
     "model_id": "tiny",
     "decoder": {"layers": 1},
     "optimizer": "adamw",
-    "vocab_size": 64,
+    "vocab_size": 300,
     "rows": 4,
     "max_length": 32,
 }
@@ -65,7 +65,7 @@ def fit(
     return ended.value.code, out, err
 
 
-TINY = ["--model=tiny", "--batch=4", "--seq=32", "--optimizer=adamw", "--set=vocab_size=64"]
+TINY = ["--model=tiny", "--batch=4", "--seq=32", "--optimizer=adamw", "--set=vocab_size=300"]
 TINY += ['--set=decoder={"layers":1}', "--topology=cpu"]
 
 
@@ -190,7 +190,7 @@ def test_changes_are_found_that_fit_and_the_compiler_agrees(report: FitReport) -
 @needs_libtpu
 def test_a_slice_that_is_elsewhere_is_compiled_for() -> None:
     config = TrainerConfig(**{**ONE_LAYER, "rows": 8})
-    shape = config.scratch_shape(64)
+    shape = config.scratch_shape(300)
     report = check_fit(FitRequest(config, shape, "v5e:2x4", tokens=10**9))
     assert (report.devices, report.fits) == (8, True)
     assert report.limit_bytes == int(15.75 * 2**30)
@@ -205,7 +205,7 @@ def test_what_the_compiler_refuses_is_counted_and_changed() -> None:
     config = TrainerConfig(
         **{**ONE_LAYER, "rows": 4096, "max_length": 2048, "remat": "none", "attention": "dense"}
     )
-    report = check_fit(FitRequest(config, config.scratch_shape(64), "v5e:2x4"))
+    report = check_fit(FitRequest(config, config.scratch_shape(300), "v5e:2x4"))
     assert not report.fits
     changes = compiled_changes(report, tries=3)
     assert any(change.compiled for change in changes)

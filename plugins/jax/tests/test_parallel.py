@@ -146,3 +146,10 @@ def test_what_cannot_be_arranged_is_said_in_one_line(data: Path, tmp_path: Path)
     process = start(tmp_path / "run", data, SETTINGS, 1, {"JAX_PROCESS_ID": "1"})
     _, errors = process.communicate(timeout=300)
     assert "needs JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES" in errors
+    process = start(tmp_path / "run", data, SETTINGS, 1, {"JAX_PLATFORMS": "cuda"})
+    _, errors = process.communicate(timeout=300)
+    assert "no cuda here" in errors
+    settings = {**SETTINGS, "mesh": {"fsdp": 1, "tensor": 4}}
+    process = start(tmp_path / "run", data, settings, 4, {})
+    _, errors = process.communicate(timeout=300)
+    assert "mesh: tensor=4 does not divide 2 heads" in errors

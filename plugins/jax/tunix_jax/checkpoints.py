@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import orbax.checkpoint as ocp
-from attrs import asdict, frozen
+from attrs import asdict, evolve, field, frozen
 from orbax.checkpoint import checkpoint_managers as policies
 
 from tunix_core.errors import ConflictError
@@ -19,25 +19,36 @@ from tunix_jax.train_step import TrainState
 
 @frozen
 class Progress:
-    """What a run remembers of its evaluations; part of every checkpoint.
+    """What a run remembers besides its state; part of every checkpoint.
 
     Args:
-        best_step: Step of the lowest held-out loss so far, or None.
-        best_loss: That loss in nats per token.
+        lowest: The lowest held-out losses so far in nats per token, the lowest first.
+        best_step: Step of the lowest, or None.
         stale: Evaluations since then.
         evaluated: Step of the newest evaluation.
+        loss: What that evaluation found.
+        metrics: The newest value of everything that was reported.
     """
 
+    lowest: tuple[float, ...] = field(default=(), converter=tuple)
     best_step: int | None = None
-    best_loss: float = math.inf
     stale: int = 0
     evaluated: int = 0
+    loss: float = math.inf
+    metrics: Mapping[str, float] = field(factory=dict)
 
-    def after(self, step: int, loss: float) -> Progress:
-        """The progress once ``step`` was found to have ``loss``."""
-        if loss < self.best_loss:
-            return Progress(step, loss, 0, step)
-        return Progress(self.best_step, self.best_loss, self.stale + 1, step)
+    def after(self, step: int, loss: float, kept: int) -> Progress:
+        """The progress once ``step`` was found to have ``loss``; ``kept`` lowest are remembered."""
+        better = not self.lowest or loss < self.lowest[0]
+        lowest: Any = sorted([*self.lowest, loss])[: max(1, kept)]
+        return evolve(
+            self,
+            lowest=lowest,
+            best_step=step if better else self.best_step,
+            stale=0 if better else self.stale + 1,
+            evaluated=step,
+            loss=loss,
+        )
 
 
 class Checkpoints:
@@ -46,16 +57,15 @@ class Checkpoints:
     Args:
         directory: Where they lie.
         config: Stored with them; a resume with another one is refused.
-        origin: Digest of data and pretrained weights; as ``config``.
+        origin: What else decides the result, by name: data, weights, shape, seed.
     """
 
-    def __init__(self, directory: Path, config: TrainerConfig, origin: str) -> None:
+    def __init__(self, directory: Path, config: TrainerConfig, origin: Mapping[str, Any]) -> None:
         settings = {k: v for k, v in asdict(config).items() if k not in FREE_SETTINGS}
-        self._identity = json.loads(json.dumps({**settings, "data": origin}))
+        self._identity = json.loads(json.dumps({**settings, **origin}))
         kept: list[Any] = [policies.LatestN(config.keep_checkpoints)]
         if config.keep_best:
-            best = policies.BestN(get_metric_fn=_loss, reverse=True, n=config.keep_best)
-            kept.append(best)
+            kept.append(policies.BestN(get_metric_fn=_loss, reverse=True, n=config.keep_best))
         options = ocp.CheckpointManagerOptions(
             preservation_policy=policies.AnyPreservationPolicy(kept),
             best_fn=_loss,
@@ -64,11 +74,59 @@ class Checkpoints:
         )
         self._manager = ocp.CheckpointManager(directory.resolve(), options=options)
 
+    def check(self, resume: bool) -> None:
+        """Refuse checkpoints that this run cannot go on from.
+
+        Args:
+            resume: Whether it is to go on from them at all.
+
+        Raises:
+            ConflictError: They were written under another config or for other data, or they are
+                there and this run begins at the beginning.
+        """
+        step = self._manager.latest_step()
+        if step is None:
+            return
+        if not resume:
+            raise ConflictError(
+                f"{self._manager.directory} holds checkpoints of an earlier run",
+                "resume it, or choose another directory",
+            )
+        items = ocp.args.Composite(identity=ocp.args.JsonRestore())
+        stored = self._manager.restore(step, args=items)["identity"]
+        names = {*self._identity, *stored}
+        differing = sorted(n for n in names if stored.get(n) != self._identity.get(n))
+        if differing:
+            raise ConflictError(
+                f"the checkpoint was made with another {', '.join(differing)}",
+                "resume with the same settings, or start a new run",
+            )
+
+    def progress(self) -> Progress | None:
+        """What the newest checkpoint remembers; None without any."""
+        step = self._manager.latest_step()
+        if step is None:
+            return None
+        items = ocp.args.Composite(progress=ocp.args.JsonRestore())
+        return Progress(**self._manager.restore(step, args=items)["progress"])
+
+    def restore(self, abstract: TrainState, step: int | None = None) -> TrainState:
+        """The state of a kept step, the newest by default.
+
+        Args:
+            abstract: Shapes, types and shardings of the state.
+            step: Which one.
+        """
+        self._manager.wait_until_finished()
+        items = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+        wanted = self._manager.latest_step() if step is None else step
+        state: TrainState = self._manager.restore(wanted, args=items)["state"]
+        return state
+
     def save(self, step: int, state: TrainState, progress: Progress) -> None:
         """Begin to write a state; does nothing when this step is written already."""
         if self._manager.latest_step() == step:
             return
-        best = progress.best_loss if progress.best_step == step else math.inf
         self._manager.save(
             step,
             args=ocp.args.Composite(
@@ -76,54 +134,13 @@ class Checkpoints:
                 progress=ocp.args.JsonSave(asdict(progress)),
                 identity=ocp.args.JsonSave(self._identity),
             ),
-            metrics={"eval_loss": best},
+            metrics={"eval_loss": progress.loss if progress.evaluated == step else math.inf},
         )
-
-    def restore(self, abstract: TrainState) -> tuple[TrainState, Progress] | None:
-        """The newest state and its progress, or None when there is none.
-
-        Args:
-            abstract: Shapes, types and shardings of the state.
-
-        Raises:
-            ConflictError: It was written under another config or for other data.
-        """
-        step = self._manager.latest_step()
-        if step is None:
-            return None
-        items = ocp.args.Composite(identity=ocp.args.JsonRestore(), progress=ocp.args.JsonRestore())
-        stored = self._manager.restore(step, args=items)
-        differing = sorted(
-            key
-            for key in {*self._identity, *stored["identity"]}
-            if stored["identity"].get(key) != self._identity.get(key)
-        )
-        if differing:
-            raise ConflictError(
-                f"the checkpoint was made with another {', '.join(differing)}",
-                "resume with the same settings, or start a new run",
-            )
-        return self._state(step, abstract), Progress(**stored["progress"])
-
-    def params(self, step: int, abstract: TrainState) -> Any:
-        """The trained parameters of a kept step."""
-        self._manager.wait_until_finished()
-        return self._state(step, abstract)["params"]
 
     def close(self) -> None:
         """Wait until everything is written."""
         self._manager.wait_until_finished()
         self._manager.close()
-
-    def _state(self, step: int, abstract: TrainState) -> TrainState:
-        restored = self._manager.restore(
-            step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-        )
-        # What comes from files may not be what the compiled step gives its memory away from.
-        state: TrainState = jax.tree.map(
-            lambda leaf, like: jax.device_put(leaf, like.sharding), restored["state"], abstract
-        )
-        return state
 
 
 def _loss(metrics: Any) -> float:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from attrs import Factory, evolve, field, frozen
+from attrs import Factory, field, frozen
+from attrs.validators import ge, le, lt
 
+from tunix_core.codec import structure, unstructure
 from tunix_core.errors import UsageError
 from tunix_jax.decoder_config import DecoderConfig, Lora, not_negative, positive
 from tunix_jax.shapes import SHAPES
 
-# Settings that may change between a stop and a resume without changing what is computed.
+# Settings that may change between a stop and a resume without changing what is computed; another
+# mesh changes the order of sums, and with it their last bits.
 FREE_SETTINGS = frozenset(
     {
         "checkpoint_every",
         "keep_checkpoints",
-        "keep_best",
         "export_dtype",
+        "mesh",
         "profile_from",
         "profile_steps",
     }
@@ -62,7 +65,8 @@ class TrainerConfig:
         decoder: Changes to the shape, by field; from scratch only.
         tokenizer: Path of a ``tokenizer.json``, or None to train one on the dataset; from scratch
             only, since pretrained weights come with theirs.
-        vocab_size: Largest vocabulary of a tokenizer that is trained.
+        vocab_size: Largest vocabulary of a tokenizer that is trained; at least 263, for the 256
+            bytes, three special tokens and the four tags.
         chat_template: ``auto`` puts prompt and completion into the model's chat turns if it has
             a template; ``never`` does not.
         max_length: Length of a packed row in tokens.
@@ -100,7 +104,7 @@ class TrainerConfig:
         mesh: How devices are arranged.
         checkpoint_every: Steps between checkpoints; 0 makes none before the end.
         keep_checkpoints: How many of the newest are kept.
-        keep_best: How many of those with the lowest held-out loss are kept besides.
+        keep_best: How many with the lowest held-out loss are kept besides.
         eval_every: Steps between evaluations of the loss on held-out data, if there is any.
         early_stopping_patience: End after so many evaluations without a lower held-out loss, and
             leave the best model; 0 never does.
@@ -111,7 +115,7 @@ class TrainerConfig:
     model_id: str = "small"
     decoder: dict[str, Any] = field(factory=dict)
     tokenizer: str | None = None
-    vocab_size: int = field(default=1024, validator=positive)
+    vocab_size: int = field(default=1024, validator=ge(263))
     chat_template: Literal["auto", "never"] = "auto"
     max_length: int = field(default=_by_origin(128, 2048), validator=positive)
     overlong: Literal["drop", "truncate"] = "drop"
@@ -132,11 +136,11 @@ class TrainerConfig:
     adam_learning_rate: float = field(default=0.004, validator=positive)
     schedule: Literal["cosine", "linear", "constant", "wsd"] = "cosine"
     warmup_steps: int = field(default=20, validator=not_negative)
-    decay_fraction: float = field(default=0.2, validator=positive)
-    final_fraction: float = field(default=0.02, validator=not_negative)
+    decay_fraction: float = field(default=0.2, validator=[ge(0.0), le(1.0)])
+    final_fraction: float = field(default=0.02, validator=[ge(0.0), le(1.0)])
     weight_decay: float = field(default=0.01, validator=not_negative)
-    beta1: float = field(default=0.9, validator=not_negative)
-    beta2: float = field(default=0.99, validator=not_negative)
+    beta1: float = field(default=0.9, validator=[ge(0.0), lt(1.0)])
+    beta2: float = field(default=0.99, validator=[ge(0.0), lt(1.0)])
     clip_norm: float = field(default=1.0, validator=not_negative)
     dtype: Literal["float32", "bfloat16"] = field(default=_by_origin("float32", "bfloat16"))
     export_dtype: Literal["float32", "bfloat16"] | None = None
@@ -154,6 +158,8 @@ class TrainerConfig:
     profile_steps: int = field(default=0, validator=not_negative)
 
     def __attrs_post_init__(self) -> None:
+        if self.early_stopping_patience and not self.keep_best:
+            raise ValueError("keep_best: early stopping leaves the best model, so keep 1 or more")
         if self.rows % self.accumulation:
             raise ValueError(f"accumulation: {self.accumulation} does not divide rows {self.rows}")
         if self.from_scratch:
@@ -180,13 +186,16 @@ class TrainerConfig:
         """The shape of a model from scratch with a vocabulary.
 
         Raises:
-            UsageError: ``decoder`` names a field that a shape does not have.
+            UsageError: ``decoder`` changes the vocabulary.
+            InvalidRecordError: ``decoder`` has a field that a shape does not have, or a value
+                that it cannot have.
         """
-        try:
-            changes: dict[str, Any] = {**self.decoder, "vocab_size": vocab_size}
-            return evolve(SHAPES[self.model_id].decoder, **changes)
-        except TypeError as error:
-            raise UsageError(f"decoder: {error}") from None
+        if "vocab_size" in self.decoder:
+            raise UsageError("decoder: vocab_size comes from the tokenizer", "set vocab_size")
+        base = unstructure(SHAPES[self.model_id].decoder)
+        return structure(
+            DecoderConfig, {**base, **self.decoder, "vocab_size": vocab_size}, "decoder"
+        )
 
     def _usual_rate(self) -> float:
         if self.optimizer == "muon":

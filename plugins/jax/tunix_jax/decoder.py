@@ -284,11 +284,6 @@ class Decoder:
         cap = self.config.logit_softcap
         return logits if cap is None else cap * jnp.tanh(logits / cap)
 
-    def layer(self, params: Params, layer: int) -> Params:
-        """Parameters of one block, without the axis of layers."""
-        layer_params: Params = jax.tree.map(lambda stacked: stacked[layer], params["blocks"])
-        return layer_params
-
     def block(self, params: Params) -> Block:
         """The module of one block's parameters; cheap, done while tracing."""
         state = nnx.State(jax.tree.map(nnx.Param, params))

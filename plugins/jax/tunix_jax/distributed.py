@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from numpy.typing import NDArray
 
 from tunix_core.errors import UsageError
 from tunix_core.protocols import Reporter, StopReason
@@ -40,23 +41,38 @@ def join_processes(further_host: bool) -> None:
         )
     if missing:
         return
-    number = int(str(given[_OWN]))
+    count, number = _number(_COUNT), _number(_OWN)
     if further_host != (number > 0):
         raise UsageError(
             f"process {number} {'cannot lead' if number else 'leads, it cannot join'} a run",
             f"{_OWN} is 0 where the run is started, and 1, 2, ... where it is joined",
         )
     if not jax.distributed.is_initialized():
-        jax.distributed.initialize(given[_ADDRESS], int(str(given[_COUNT])), number)
+        # JAX would take SIGTERM for itself, and the run would not hear of it.
+        jax.config.update("jax_enable_preemption_service", False)
+        jax.distributed.initialize(given[_ADDRESS], count, number)
 
 
-def place_rows(rows: PackedRows, order: IntArray, abstract: dict[str, Any]) -> dict[str, Any]:
+def _number(name: str) -> int:
+    value = os.environ[name]
+    if not value.isdecimal():
+        raise UsageError(f"{name} is {value!r}", "give a number of processes, or 0, 1, 2, ...")
+    return int(value)
+
+
+def place_rows(
+    rows: PackedRows,
+    order: IntArray,
+    abstract: dict[str, Any],
+    counted: NDArray[np.bool_] | None = None,
+) -> dict[str, Any]:
     """A batch on its devices; each process gathers the rows of its own devices alone.
 
     Args:
         rows: All rows.
         order: int64[rows per step]; which rows, micro-batch after micro-batch.
         abstract: Shapes and shardings, [accumulation, rows, length] each.
+        counted: bool[rows per step]; nothing is learned from the others. None counts all.
     """
     first = next(iter(abstract.values()))
     accumulation, micro, length = first.shape
@@ -66,7 +82,11 @@ def place_rows(rows: PackedRows, order: IntArray, abstract: dict[str, Any]) -> d
     def part(name: str, index: tuple[slice, ...]) -> Any:
         begin, end, _ = index[1].indices(micro)
         if (begin, end) not in taken:
-            taken[begin, end] = rows.take(grid[:, begin:end].ravel())
+            batch = rows.take(grid[:, begin:end].ravel())
+            if counted is not None:
+                own = counted.reshape(grid.shape)[:, begin:end].ravel()
+                batch["targets"] = batch["targets"] * own[:, None].astype(np.int32)
+            taken[begin, end] = batch
         return taken[begin, end][name].reshape(accumulation, end - begin, length)
 
     return {

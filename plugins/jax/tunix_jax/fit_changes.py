@@ -106,13 +106,14 @@ def _scaled(temporaries: int, old: TrainProgram, new: TrainProgram) -> int:
 
 
 def _fixed_bytes(program: TrainProgram) -> int:
-    """Gradients on one device, twice when they are summed, and the head's while it is made."""
+    """What does not grow with tokens: gradients on one device, twice when they are summed."""
     config, shape, cut = program.config, program.shape, program.mesh.shape
     groups = parameters(shape, config.lora)
     trained = groups["lora"] if config.lora else sum(groups.values())
     copies = 1 if config.accumulation == 1 else 2
-    table = shape.vocab_size * shape.d_model * (2 if config.lora else 6) // cut[TENSOR]
-    return int(copies * 4 * trained // (cut[FSDP] * cut[TENSOR]) + table)
+    # The head's part of the table and of its gradient while they are made.
+    table = shape.vocab_size * shape.d_model * (2 if config.lora else 6)
+    return int((copies * 4 * trained + table) // (cut[FSDP] * cut[TENSOR]))
 
 
 def _token_bytes(program: TrainProgram) -> float:

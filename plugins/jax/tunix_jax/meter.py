@@ -5,8 +5,11 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -28,6 +31,7 @@ class Meter:
         rows: The training rows.
         shuffle: Which of them a step learns from.
         step: Steps that were taken before.
+        last: The newest of each value then.
         check: Called with the number and the values of a step before they are reported.
 
     Attributes:
@@ -42,6 +46,7 @@ class Meter:
         rows: PackedRows,
         shuffle: Shuffle,
         step: int,
+        last: Mapping[str, float],
         check: Callable[[int, Mapping[str, float]], None],
     ) -> None:
         self._reporter, self._program, self._check = reporter, program, check
@@ -53,13 +58,25 @@ class Meter:
         self._seconds: list[float] = []
         self._counted = np.zeros(3)
         self.tokens = sum(self._tokens(earlier)[0] for earlier in range(step))
-        self.last: dict[str, float] = {}
+        self.last = dict(last)
         self._clock = time.perf_counter()
 
-    def add(self, step: int, metrics: Mapping[str, Any], held_out: Mapping[str, float]) -> None:
+    def add(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Take a step's metrics, which may still be computed, and report the step before."""
         self.flush()
-        self._pending = (step, metrics, held_out)
+        self._pending = (step, metrics, {})
+
+    @contextmanager
+    def evaluating(self) -> Iterator[dict[str, float]]:
+        """Takes values for the newest step; the time they cost is not the step's."""
+        assert self._pending is not None  # noqa: S101 - called after add
+        step, metrics, _ = self._pending
+        jax.block_until_ready(metrics)
+        began = time.perf_counter()
+        values: dict[str, float] = {}
+        self._pending = (step, metrics, values)
+        yield values
+        self._clock += time.perf_counter() - began
 
     def flush(self) -> None:
         """Report the step that is still outstanding.
@@ -89,7 +106,7 @@ class Meter:
         self._clock = time.perf_counter()
 
     def timings(self) -> dict[str, float]:
-        """Figures of the whole run that a clock or the machine had a part in."""
+        """Figures of this process's steps that a clock or the machine had a part in."""
         found = {"peak_memory_bytes": float(_peak_memory(self._program))}
         if self._seconds:
             # The first step also fills caches; it stays out where there are others.
@@ -146,7 +163,7 @@ def _peak_memory(program: TrainProgram) -> int:
 
 
 class Profile:
-    """A window of steps in the profiler, for TensorBoard or Perfetto.
+    """A window of steps in the profiler, for TensorBoard or Perfetto; written when it is left.
 
     Args:
         directory: Where the trace goes.
@@ -154,9 +171,20 @@ class Profile:
         steps: Number of steps; 0 profiles nothing.
     """
 
-    def __init__(self, directory: Any, first: int, steps: int) -> None:
+    def __init__(self, directory: Path, first: int, steps: int) -> None:
         self._directory, self._first, self._last = directory, first, first + steps - 1
         self._running = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop()
 
     def before(self, step: int) -> None:
         """Start when ``step`` is the first of the window."""
@@ -168,10 +196,9 @@ class Profile:
         """Stop when ``step`` is the last of the window, once it is computed."""
         if self._running and step >= self._last:
             jax.block_until_ready(state)
-            self.stop()
+            self._stop()
 
-    def stop(self) -> None:
-        """Write what there is."""
+    def _stop(self) -> None:
         if self._running:
             self._running = False
             jax.profiler.stop_trace()

@@ -10,20 +10,21 @@ from typing import Any
 
 from attrs import frozen
 
-from tunix_core.errors import UsageError
+from tunix_core.errors import TunixError, UsageError
 from tunix_jax.adapters import write_adapter
 from tunix_jax.config import TrainerConfig
 from tunix_jax.decoder import Params
 from tunix_jax.decoder_config import DecoderConfig
 from tunix_jax.huggingface import decoder_config, hf_config
-from tunix_jax.model_location import locate
+from tunix_jax.model_location import hub_id, locate
 from tunix_jax.prompt_encoder import PromptEncoder, choose_markup
 from tunix_jax.tokenizer import TextTokenizer
-from tunix_jax.weights import read_params, stored_dtype, write_model
+from tunix_jax.weights import check_weights, read_params, stored_dtype, write_model
 
 # How to run a model: compute type, and how its prompts are marked up.
 _RUNNING = "tunix.json"
 _GENERATION = "generation_config.json"
+_END = 4 * 2**20
 
 
 @frozen
@@ -43,12 +44,21 @@ class Origin:
     hf_config: Mapping[str, Any] | None = None
 
     def digest(self) -> str:
-        """Of what the weights are, by the sizes of their files; empty from scratch."""
+        """SHA-256 of the weights' names, sizes, and ends; empty from scratch.
+
+        The ends hold every tensor's place and some of its values; whole files would take minutes.
+        """
         if self.directory is None:
             return ""
-        files = sorted(self.directory.glob("*.safetensors"))
-        sizes = [(file.name, file.stat().st_size) for file in files]
-        return hashlib.sha256(json.dumps([sizes, self.hf_config]).encode()).hexdigest()
+        digest = hashlib.sha256()
+        for path in sorted(self.directory.glob("*.safetensors")):
+            size = path.stat().st_size
+            digest.update(f"{path.name} {size}\n".encode())
+            with path.open("rb") as file:
+                digest.update(file.read(_END))
+                file.seek(max(0, size - _END))
+                digest.update(file.read(_END))
+        return digest.hexdigest()
 
     def export_dtype(self, config: TrainerConfig) -> str:
         """The type of saved weights."""
@@ -67,6 +77,7 @@ def pretrained(config: TrainerConfig, template: str) -> Origin:
     directory = locate(config.model_id)
     hf = read_config(directory)
     shape = decoder_config(hf)
+    check_weights(directory, shape)
     tokenizer = TextTokenizer.from_directory(directory, shape.vocab_size)
     markup = choose_markup(template, tokenizer, config.chat_template)
     return Origin(shape, PromptEncoder(tokenizer, markup), directory, hf)
@@ -114,7 +125,7 @@ def save_model(
     alpha = config.lora_alpha if config.lora_rank else None
     write_model(directory, params, origin.shape, files, dtype=dtype, lora_alpha=alpha)
     if alpha is not None:
-        base = None if origin.directory is None else config.model_id
+        base = None if origin.directory is None else hub_id(config.model_id)
         write_adapter(adapter, params, origin.shape, alpha=alpha, base_model=base)
 
 
@@ -129,8 +140,11 @@ def load_model(directory: Path) -> tuple[Params, DecoderConfig, PromptEncoder, s
     tokenizer = TextTokenizer.from_directory(directory, shape.vocab_size)
     running = directory / _RUNNING
     if running.is_file():
-        said = json.loads(running.read_text(encoding="utf-8"))
-        dtype, markup = str(said["dtype"]), said["markup"]
+        try:
+            said = json.loads(running.read_text(encoding="utf-8"))
+            dtype, markup = str(said["dtype"]), said["markup"]
+        except (ValueError, KeyError, TypeError):
+            raise TunixError(f"{running} is broken", "copy the model again") from None
     else:
         dtype, markup = "bfloat16", choose_markup("show_your_work", tokenizer)
     params = read_params(directory, shape, dtype)

@@ -30,8 +30,7 @@ def locate(model_id: str) -> Path:
     """
     if Path(model_id).is_dir():
         return Path(model_id)
-    shape = SHAPES.get(model_id)
-    repository = shape.repository if shape is not None and shape.repository else model_id
+    repository = hub_id(model_id)
     name = repository.rpartition("/")[2].lower()
     folders = _folders()
     for folder in folders:
@@ -42,6 +41,12 @@ def locate(model_id: str) -> Path:
         looked = ", ".join(map(str, [Path(model_id), *folders]))
         raise UsageError(f"no model {model_id!r} in {looked}", "give a directory or a Hub id")
     return _from_hub(repository, folders)
+
+
+def hub_id(model_id: str) -> str:
+    """The Hub repository of a short name; anything else as it is."""
+    shape = SHAPES.get(model_id)
+    return shape.repository if shape is not None and shape.repository else model_id
 
 
 def _folders() -> list[Path]:

@@ -29,8 +29,8 @@ def schedule(peak: float, config: TrainerConfig, total_steps: int) -> optax.Sche
     elif config.schedule == "constant":
         after = optax.constant_schedule(peak)
     else:
-        falling = max(1, round(config.decay_fraction * total_steps))
-        after = optax.linear_schedule(peak, end, falling, max(rest - falling, 0))
+        falling = min(rest, max(1, round(config.decay_fraction * total_steps)))
+        after = optax.linear_schedule(peak, end, falling, rest - falling)
     rising = optax.linear_schedule(peak / (warmup + 1), peak, max(warmup, 1))
     joined: optax.Schedule = optax.join_schedules([rising, after], [warmup])
     return joined

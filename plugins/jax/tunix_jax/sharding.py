@@ -7,6 +7,7 @@ Rows are spread over ``data`` and ``fsdp``.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,12 +48,12 @@ def make_mesh(wanted: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     Raises:
         UsageError: The sizes do not multiply to the number of devices.
     """
-    chosen = list(jax.devices() if devices is None else devices)
+    chosen = list(present_devices() if devices is None else devices)
     sizes = {DATA: wanted.data, FSDP: wanted.fsdp, TENSOR: wanted.tensor}
     fixed = int(np.prod([size for size in sizes.values() if size != -1]))
+    text = ", ".join(f"{axis}={size}" for axis, size in sizes.items())
     sizes = {axis: len(chosen) // fixed if size == -1 else size for axis, size in sizes.items()}
     if int(np.prod(list(sizes.values()))) != len(chosen):
-        text = ", ".join(f"{axis}={size}" for axis, size in sizes.items())
         raise UsageError(
             f"mesh: {text} does not make {len(chosen)} devices",
             "let the sizes multiply to it, or give one of them as -1",
@@ -60,6 +61,24 @@ def make_mesh(wanted: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     kinds = (AxisType.Auto,) * 3
     shape, names = tuple(sizes.values()), tuple(sizes)
     return jax.make_mesh(shape, names, axis_types=kinds, devices=chosen)
+
+
+def present_devices(platform: str | None = None) -> list[Any]:
+    """The devices of this process group.
+
+    Args:
+        platform: ``cpu``, ``gpu`` or ``tpu``; None for the best that is there.
+
+    Raises:
+        UsageError: There is none of that kind, or of the kind in ``JAX_PLATFORMS``.
+    """
+    try:
+        return list(jax.devices(platform))
+    except (RuntimeError, AssertionError):
+        wanted = platform or os.environ.get("JAX_PLATFORMS") or "device"
+        raise UsageError(
+            f"no {wanted} here", "unset JAX_PLATFORMS, or set it to a kind that is here, as cpu"
+        ) from None
 
 
 def row_shards(mesh: Mesh) -> int:

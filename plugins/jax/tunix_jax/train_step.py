@@ -20,7 +20,14 @@ from tunix_jax.decoder import Decoder, Execution, Params
 from tunix_jax.decoder_config import DecoderConfig
 from tunix_jax.loss import Batch, next_tokens, summed_loss
 from tunix_jax.optimizer import make_optimizer, schedule
-from tunix_jax.sharding import batch_sharding, param_shardings, row_shards, state_shardings
+from tunix_jax.sharding import (
+    TENSOR,
+    batch_sharding,
+    param_shardings,
+    row_shards,
+    state_shardings,
+)
+from tunix_jax.splash import splash_can
 
 # {"params", "optimizer", "step"}: everything on the devices that training changes.
 TrainState = dict[str, Any]
@@ -38,7 +45,8 @@ class TrainProgram:
         total_steps: Optimizer steps of the whole run.
 
     Raises:
-        UsageError: The rows of a micro-batch cannot be spread over the mesh.
+        UsageError: Rows or heads cannot be spread over the mesh, or the attention kernel does
+            not take them.
     """
 
     config: TrainerConfig
@@ -52,6 +60,18 @@ class TrainProgram:
             raise UsageError(
                 f"{micro} rows in a micro-batch cannot be spread over {shards} devices",
                 f"choose rows so that rows / accumulation is a multiple of {shards}",
+            )
+        heads, length = self.shape.heads, self.config.max_length
+        if heads % self.mesh.shape[TENSOR]:
+            raise UsageError(
+                f"mesh: tensor={self.mesh.shape[TENSOR]} does not divide {heads} heads",
+                "use more of fsdp instead",
+            )
+        if self.config.attention == "splash" and not splash_can(length, self.shape.head_dim):
+            raise UsageError(
+                f"the splash kernel does not take rows of {length} tokens "
+                f"and heads of width {self.shape.head_dim}",
+                "make both multiples of 128, or set attention to auto",
             )
 
     @cached_property

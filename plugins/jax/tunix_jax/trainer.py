@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import jax
+from attrs import asdict, evolve
 
 from tunix_core.errors import UsageError
 from tunix_core.protocols import GenerationConfig, Predictor, Reporter, TrainJob, TrainResult
@@ -44,29 +45,39 @@ class JaxTrainer:
         join_processes(job.further_host)
         use_compilation_cache()
         config: TrainerConfig = job.config
+        if config.early_stopping_patience and job.eval_data is None:
+            raise UsageError("early stopping needs held-out data", "give --eval-dataset")
+        mesh = make_mesh(config.mesh)
         origin = _origin(job)
-        rows, held_out, digest = _data(job, origin.encoder)
+        program = TrainProgram(config, origin.shape, mesh)
+        rows, held_out, data = _data(job, origin.encoder)
         steps = config.steps
         if steps is None:
             steps = -(-len(rows) * config.epochs // config.rows)
-        reporter.log(_summary(rows, origin, config, steps))
-        program = TrainProgram(config, origin.shape, make_mesh(config.mesh), steps)
-        began = time.perf_counter()
-        compiled = compile_step(program) if steps else None
-        compile_seconds = time.perf_counter() - began
-        checkpoints = Checkpoints(
-            job.output_dir / "checkpoints", config, f"{digest}{origin.digest()}{job.seed}"
-        )
+        program = evolve(program, total_steps=steps)
+        reporter.log(_summary(rows, program))
+        identity = {
+            "data": data,
+            "weights": origin.digest(),
+            "shape": asdict(origin.shape),
+            "seed": job.seed,
+        }
+        checkpoints = Checkpoints(job.output_dir / "checkpoints", config, identity)
         try:
-            state, frozen, progress = _begin(job, program, origin, checkpoints)
+            checkpoints.check(job.resume)
+            began = time.perf_counter()
+            compiled = compile_step(program) if steps else None
+            compile_seconds = time.perf_counter() - began
+            progress = checkpoints.progress()
+            state, frozen = _begin(job, program, origin, checkpoints, progress is not None)
             training = Training(program, compiled, rows, held_out, checkpoints, reporter, job)
-            state, progress, reason = training.run(state, frozen, progress)
-            params = state["params"]
+            state, progress, reason = training.run(state, frozen, progress or Progress())
             if config.early_stopping_patience and progress.best_step not in (None, training.step):
-                assert progress.best_step is not None  # noqa: S101 - for the type checker
-                params = checkpoints.params(progress.best_step, program.abstract_state())
+                # The last state makes room for the best one.
+                del state
+                state = checkpoints.restore(program.abstract_state(), progress.best_step)
             model, adapter = job.output_dir / "model", job.output_dir / "adapter"
-            save_model(model, join_params(params, frozen), origin, config, adapter)
+            save_model(model, join_params(state["params"], frozen), origin, config, adapter)
         finally:
             checkpoints.close()
         return TrainResult(
@@ -128,8 +139,6 @@ def _data(job: TrainJob, encoder: PromptEncoder) -> tuple[PackedRows, PackedRows
 
     def packed(path: Path) -> tuple[PackedRows, str]:
         examples = tokenized(path, job.template, encoder)
-        if not len(examples):
-            raise UsageError(f"{path} holds no trace")
         rows = pack(examples, config.max_length, encoder.tokenizer.pad, config.overlong)
         return rows, examples.key
 
@@ -140,7 +149,8 @@ def _data(job: TrainJob, encoder: PromptEncoder) -> tuple[PackedRows, PackedRows
     return rows, held_out, hashlib.sha256(f"{digest}{key}".encode()).hexdigest()
 
 
-def _summary(rows: PackedRows, origin: Origin, config: TrainerConfig, steps: int) -> str:
+def _summary(rows: PackedRows, program: TrainProgram) -> str:
+    config, mesh = program.config, program.mesh
     parts = [
         f"{len(rows.order)} examples in {len(rows)} rows of {config.max_length} tokens",
         f"{rows.padding:.1%} padding",
@@ -148,38 +158,34 @@ def _summary(rows: PackedRows, origin: Origin, config: TrainerConfig, steps: int
     ]
     if rows.truncated:
         parts.append(f"{rows.truncated} cut at the end")
+    axes = ", ".join(f"{axis} {size}" for axis, size in mesh.shape.items())
     return (
-        f"{', '.join(parts)}; vocabulary {origin.shape.vocab_size}; "
-        f"{steps} steps of {config.rows} rows on {jax.device_count()} "
-        f"{jax.devices()[0].platform} device(s)"
+        f"{', '.join(parts)}; vocabulary {program.shape.vocab_size}; "
+        f"{program.total_steps} steps of {config.rows} rows; "
+        f"{mesh.size} {mesh.devices.flat[0].device_kind} ({axes})"
     )
 
 
 def _begin(
-    job: TrainJob, program: TrainProgram, origin: Origin, checkpoints: Checkpoints
-) -> tuple[TrainState, Params, Progress]:
-    """The state to go on from, the frozen parameters, and what was found so far."""
-    restored = checkpoints.restore(program.abstract_state()) if job.resume else None
-    lora = program.config.lora is not None
+    job: TrainJob, program: TrainProgram, origin: Origin, checkpoints: Checkpoints, resumes: bool
+) -> tuple[TrainState, Params]:
+    """The state to go on from, and the frozen parameters."""
+    if resumes and program.config.lora is None:
+        return checkpoints.restore(program.abstract_state()), {}
     if origin.directory is None:
-        if restored is not None and not lora:
-            return restored[0], {}, restored[1]
         trained, frozen = program.new_params(job.seed)
     else:
-        wanted, kept = program.abstract_params()
-        abstract = kept if lora else wanted
-        shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
-        dtype = jax.tree.leaves(abstract)[0].dtype
-        if lora:
-            frozen = read_params(origin.directory, origin.shape, dtype, shardings)
-            trained = {} if restored is not None else program.new_adapters(job.seed)
-        else:
-            frozen = {}
-            trained = (
-                {}
-                if restored is not None
-                else read_params(origin.directory, origin.shape, dtype, shardings)
-            )
-    if restored is not None:
-        return restored[0], frozen, restored[1]
-    return program.new_state(trained), frozen, Progress()
+        trained, frozen = _pretrained_params(origin.directory, program, job.seed)
+    if resumes:
+        return checkpoints.restore(program.abstract_state()), frozen
+    return program.new_state(trained), frozen
+
+
+def _pretrained_params(directory: Path, program: TrainProgram, seed: int) -> tuple[Params, Params]:
+    """What is trained and what is frozen, where one of them comes from files."""
+    lora = program.config.lora is not None
+    abstract = program.abstract_params()[lora]
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
+    dtype = jax.tree.leaves(abstract)[0].dtype
+    read = read_params(directory, program.shape, dtype, shardings)
+    return (program.new_adapters(seed), read) if lora else (read, {})

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from attrs import evolve
 
 from tunix_core.errors import TunixError
 from tunix_core.protocols import Reporter, StopReason, TrainJob
@@ -58,9 +59,7 @@ class Training:
         config = program.config
         self._shuffle = Shuffle(len(rows), config.rows, job.seed)
         self._evaluate = program.evaluation()
-        self._profile = Profile(
-            job.output_dir / "profile", config.profile_from, config.profile_steps
-        )
+        self._profiles = job.output_dir / "profile"
         self.step = 0
         self.meter: Meter
 
@@ -75,60 +74,79 @@ class Training:
         config, total = self._program.config, self._program.total_steps
         self.step = int(state["step"])
         self.meter = Meter(
-            self._reporter, self._program, self._rows, self._shuffle, self.step, self._check
+            self._reporter,
+            self._program,
+            self._rows,
+            self._shuffle,
+            self.step,
+            progress.metrics,
+            self._check,
         )
         self._reporter.begin(total, self.step)
         stop = agreed_stop(self._reporter, self._program.mesh)
-        reason: StopReason | None = None
-        with Prefetch(self._batch, self.step, total) as batches:
+        # A run that was killed after its last step has nothing left to do.
+        reason: StopReason | None = "early_stopping" if self._exhausted(progress) else None
+        end = self.step if reason else total
+        first = max(config.profile_from, self.step + 1)
+        profile = Profile(self._profiles, first, config.profile_steps)
+        with profile, Prefetch(self._batch, self.step, end) as batches:
             for index, batch in batches:
-                self._profile.before(index + 1)
+                profile.before(index + 1)
                 state, metrics = self._compiled(state, frozen, batch)
                 self.step = index + 1
-                self._profile.after(self.step, state)
-                held_out: dict[str, float] = {}
-                if self._due(config.eval_every) and self._held_out is not None:
-                    held_out = self._held_out_loss(state["params"], frozen)
-                    progress = progress.after(self.step, held_out["eval_loss"])
-                self.meter.add(self.step, metrics, held_out)
+                profile.after(self.step, state)
+                self.meter.add(self.step, metrics)
+                progress = self._evaluated(state["params"], frozen, progress)
                 reason = stop()
                 if self._exhausted(progress):
                     reason = "early_stopping"
-                improved = progress.best_step == self.step
-                due = config.checkpoint_every and self.step % config.checkpoint_every == 0
-                if due or (improved and config.keep_best):
-                    self.meter.flush()
-                    self._checkpoints.save(self.step, state, progress)
-                    self.meter.restart()
+                progress = self._kept(state, progress, ending=reason is not None)
                 if reason is not None:
                     break
-        self._profile.stop()
+        if reason != "early_stopping" and self.step == total:
+            reason = "completed"
+        return state, self._kept(state, progress, ending=True), reason or "completed"
+
+    def _evaluated(self, trained: Params, frozen: Params, progress: Progress) -> Progress:
+        """Evaluate when it is due."""
+        config = self._program.config
+        due = self.step % config.eval_every == 0 or self.step == self._program.total_steps
+        if self._held_out is None or not due:
+            return progress
+        with self.meter.evaluating() as values:
+            loss = self._held_out_loss(self._held_out, trained, frozen)
+            values["eval_loss"] = loss
+        return progress.after(self.step, loss, config.keep_best)
+
+    def _kept(self, state: TrainState, progress: Progress, *, ending: bool) -> Progress:
+        """Keep the state when that is due, or it is among the best, or the last."""
+        config = self._program.config
+        due = config.checkpoint_every and self.step % config.checkpoint_every == 0
+        among_best = progress.evaluated == self.step and progress.loss in progress.lowest
+        if not (due or ending or (among_best and config.keep_best)) or not self.step:
+            return progress
         self.meter.flush()
-        if self.step:
-            self._checkpoints.save(self.step, state, progress)
-        return state, progress, reason or "completed"
+        progress = evolve(progress, metrics=self.meter.last)
+        self._checkpoints.save(self.step, state, progress)
+        self.meter.restart()
+        return progress
 
     def final_metrics(self, progress: Progress) -> dict[str, float]:
         """The newest values, and where the held-out loss was lowest."""
-        found = dict(self.meter.last)
+        found = dict(progress.metrics)
         if progress.best_step is not None:
-            found |= {"best_eval_loss": progress.best_loss, "best_step": progress.best_step}
+            found |= {"best_eval_loss": progress.lowest[0], "best_step": progress.best_step}
         return found
 
     def _batch(self, step: int) -> dict[str, Any]:
         return place_rows(self._rows, self._shuffle.rows(step), self._program.abstract_batch())
 
-    def _due(self, every: int) -> bool:
-        return self.step % every == 0 or self.step == self._program.total_steps
-
     def _exhausted(self, progress: Progress) -> bool:
         patience = self._program.config.early_stopping_patience
         return bool(patience) and progress.evaluated == self.step and progress.stale >= patience
 
-    def _held_out_loss(self, trained: Params, frozen: Params) -> dict[str, float]:
+    def _held_out_loss(self, rows: PackedRows, trained: Params, frozen: Params) -> float:
         """Mean loss of all held-out tokens, in nats."""
-        rows = self._held_out
-        assert rows is not None  # noqa: S101 - asked for only when there are some
         whole = self._program.abstract_batch()
         size = self._program.config.rows // self._program.config.accumulation
         abstract = {
@@ -138,16 +156,12 @@ class Training:
         parts = []
         for begin in range(0, len(rows), size):
             wanted = np.arange(begin, begin + size)
-            batch = place_rows(rows, wanted % len(rows), abstract)
             # The last batch is filled up with rows that do not count.
-            counted = jax.device_put(
-                (wanted < len(rows)).astype(np.int32)[None, :, None], batch["targets"].sharding
-            )
-            batch["targets"] = batch["targets"] * counted
+            batch = place_rows(rows, wanted % len(rows), abstract, counted=wanted < len(rows))
             parts.append(self._evaluate(trained, frozen, batch))
         total = math.fsum(float(loss) for loss, _ in parts)
         count = math.fsum(float(number) for _, number in parts)
-        return {"eval_loss": total / max(count, 1.0)}
+        return total / max(count, 1.0)
 
     def _check(self, step: int, values: Mapping[str, float]) -> None:
         """Refuse a step whose loss is not a number or has left all bounds."""

@@ -63,6 +63,16 @@ def read_params(
     return params
 
 
+def check_weights(directory: Path, config: DecoderConfig) -> None:
+    """Refuse a model directory that lacks something, without loading anything.
+
+    Raises:
+        UsageError: The directory has no weights.
+        TunixError: A shard or tensor is missing, of the wrong shape, unexpected or torn.
+    """
+    TensorFiles(directory).check(weight_table(config))
+
+
 def stored_dtype(directory: Path, config: DecoderConfig) -> str:
     """The type of a model's weights in its files, such as ``bfloat16``.
 
