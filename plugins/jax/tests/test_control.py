@@ -83,6 +83,45 @@ def test_early_stopping_leaves_the_best_model_and_resumes_as_if_never_stopped(
     assert dict(resumed.metrics) == dict(result.metrics)
 
 
+def test_early_stopping_needs_what_it_goes_by(job: TrainJob) -> None:
+    config = evolve(job.config, early_stopping_patience=3)
+    with pytest.raises(UsageError, match="early stopping needs held-out data"):
+        JaxTrainer().fit(evolve(job, config=config, eval_data=None), RecordingReporter())
+    with pytest.raises(ValueError, match="keep_best: early stopping leaves the best model"):
+        evolve(config, keep_best=0)
+
+
+def test_the_newest_and_those_of_the_lowest_held_out_loss_are_kept(job: TrainJob) -> None:
+    config = evolve(job.config, steps=60, keep_best=3, keep_checkpoints=1, checkpoint_every=0)
+    reporter = RecordingReporter()
+    JaxTrainer().fit(evolve(job, config=config), reporter)
+    losses = held_out_losses(reporter)
+    best = sorted(losses, key=lambda step: losses[step])[:3]
+    kept = {int(path.name) for path in (job.output_dir / "checkpoints").iterdir()}
+    assert kept == {60, *best}
+
+
+def test_a_run_killed_after_its_last_step_tells_the_same_story(job: TrainJob) -> None:
+    for patience in (0, 3):
+        config = evolve(job.config, steps=80, early_stopping_patience=patience)
+        folder = job.output_dir.with_name(f"run-{patience}")
+        folder.mkdir()
+        whole = JaxTrainer().fit(evolve(job, config=config, output_dir=folder), RecordingReporter())
+        again = evolve(job, config=config, output_dir=folder, resume=True)
+        reporter = RecordingReporter()
+        resumed = JaxTrainer().fit(again, reporter)
+        assert not reporter.steps
+        assert (resumed.stop_reason, resumed.tokens) == (whole.stop_reason, whole.tokens)
+        assert dict(resumed.metrics) == dict(whole.metrics)
+
+
+def test_a_run_that_does_not_resume_refuses_the_checkpoints_of_another(job: TrainJob) -> None:
+    short = evolve(job, config=evolve(job.config, steps=2), eval_data=None)
+    JaxTrainer().fit(short, RecordingReporter())
+    with pytest.raises(ConflictError, match="holds checkpoints of an earlier run"):
+        JaxTrainer().fit(short, RecordingReporter())
+
+
 @pytest.mark.parametrize(("rate", "problem"), [(1e30, "is not a number"), (30.0, "diverged to")])
 def test_a_loss_that_leaves_all_bounds_stops_the_run_and_names_its_batch(
     job: TrainJob, rate: float, problem: str

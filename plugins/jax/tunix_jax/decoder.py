@@ -240,7 +240,7 @@ class Decoder:
 
         x = self.embed(params, tokens, before(tokens, positions), dtype)
         x, _ = jax.lax.scan(
-            _rematerialised(layer, execution.remat),
+            _rematerialised(layer, execution),
             constrain_rows(x, execution.mesh),
             (params["blocks"], self.frequencies(), windows),
             unroll=execution.unroll,
@@ -342,12 +342,12 @@ def before(tokens: jax.Array, positions: jax.Array) -> jax.Array:
     return jnp.where(positions > 0, shifted, 0)
 
 
-def _rematerialised(layer: Callable[..., Any], remat: Remat) -> Callable[..., Any]:
-    if remat == "none":
+def _rematerialised(layer: Callable[..., Any], execution: Execution) -> Callable[..., Any]:
+    if execution.remat == "none":
         return layer
     policy = {
         "dots": checkpoint_policies.dots_with_no_batch_dims_saveable,
         "full": checkpoint_policies.nothing_saveable,
-    }[remat]
-    # Within a scan nothing can be merged across iterations, so no barrier is needed.
-    return jax.checkpoint(layer, policy=policy, prevent_cse=False)
+    }[execution.remat]
+    # Within a scan nothing can be merged across iterations; unrolled, it must not be.
+    return jax.checkpoint(layer, policy=policy, prevent_cse=execution.unroll > 1)
