@@ -30,9 +30,9 @@ from peers.inputs import TEMPLATE, Shape, widen, write_data, write_model
 from peers.rounds import Side, interleaved, medians, ratios, run
 
 from tunix_core.cli._output import emit, print_table, say
-from tunix_jax.prompt_encoder import PromptEncoder
-from tunix_jax.token_cache import read_examples
-from tunix_jax.tokenizer import TextTokenizer
+from tunix_jax.data.token_cache import read_examples
+from tunix_jax.text.prompt_encoder import PromptEncoder
+from tunix_jax.text.tokenizer import TextTokenizer
 
 VOCABULARIES = (32_768, 151_936)
 TARGET = 2.0

@@ -13,11 +13,11 @@ from attrs import frozen
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from tunix_jax.batches import Shuffle
-from tunix_jax.packing import pack
-from tunix_jax.prompt_encoder import PromptEncoder
-from tunix_jax.token_cache import TokenizedExamples, read_examples, tokenized
-from tunix_jax.tokenizer import TextTokenizer
+from tunix_jax.data.batches import Shuffle
+from tunix_jax.data.packing import pack
+from tunix_jax.data.token_cache import TokenizedExamples, read_examples, tokenized
+from tunix_jax.text.prompt_encoder import PromptEncoder
+from tunix_jax.text.tokenizer import TextTokenizer
 
 TEMPLATE = "show_your_work"
 SEED = 0

@@ -15,9 +15,9 @@ from peers.inputs import TEMPLATE
 
 from tunix_core.protocols import GenerationConfig
 from tunix_core.records import Prompt
-from tunix_jax.prompt_encoder import PromptEncoder
-from tunix_jax.token_cache import read_examples
-from tunix_jax.tokenizer import TextTokenizer
+from tunix_jax.data.token_cache import read_examples
+from tunix_jax.text.prompt_encoder import PromptEncoder
+from tunix_jax.text.tokenizer import TextTokenizer
 from tunix_jax.trainer import JaxTrainer
 
 

@@ -25,10 +25,10 @@ from tunix_core.plugins import Plugins
 from tunix_core.protocols import TrainJob
 from tunix_core.reporter import RunReporter
 from tunix_jax.config import TrainerConfig
-from tunix_jax.fit import compile_step
+from tunix_jax.fit.check import compile_step
 from tunix_jax.sharding import make_mesh
-from tunix_jax.train_step import TrainProgram
 from tunix_jax.trainer import JaxTrainer
+from tunix_jax.training.train_step import TrainProgram
 
 STEPS, WARMUP, BLOCK = 620, 20, 50
 
@@ -55,7 +55,7 @@ def blocks(ends: list[float]) -> float:
 
 def compiled_step_s(config: TrainerConfig, words: int) -> float:
     """Seconds per call of the compiled step alone."""
-    mesh = make_mesh(config.mesh)
+    mesh = make_mesh(config.mesh.sizes)
     program = TrainProgram(config, config.scratch_shape(words), mesh, STEPS)
     step = compile_step(program)
     params, frozen = program.new_params(SEED)

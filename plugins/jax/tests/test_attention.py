@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from attrs import evolve
 
-from tunix_jax.attention import attend
 from tunix_jax.config import TrainerConfig
+from tunix_jax.models.attention import attend
 
 SHAPE = evolve(TrainerConfig(model_id="tiny").scratch_shape(0), heads=4, kv_heads=2)
 
@@ -32,8 +32,8 @@ def test_blocks_equal_the_whole(length: int, window: int, softcap: float | None)
     weights = np.random.default_rng(1).normal(size=(2, length, 64)).astype(np.float32)
 
     def said(kind: str) -> Any:
-        def total(*inputs: Any) -> Any:
-            out = attend(*inputs, segments, jnp.int32(window), config=config, kind=kind)
+        def total(query: Any, key: Any, value: Any) -> Any:
+            out = attend(query, key, value, segments, jnp.int32(window), config=config, kind=kind)
             return jnp.sum(out * weights), out
 
         return jax.jit(jax.value_and_grad(total, (0, 1, 2), has_aux=True))(*inputs)
@@ -50,12 +50,12 @@ def test_the_kernel_equals_the_whole(windowed: tuple[bool, ...], softcap: float 
     config = evolve(SHAPE, window=40, windowed=windowed, attention_softcap=softcap, head_dim=128)
     rng = np.random.default_rng(2)
     inputs = [rng.normal(size=(1, 256, n, 128)).astype(np.float32) for n in (4, 2, 2)]
-    segments = np.sort(rng.integers(0, 3, (1, 256)), axis=1).astype(np.int32)
+    segments: Any = np.sort(rng.integers(0, 3, (1, 256)), axis=1).astype(np.int32)
     window = jnp.int32(config.windows[0] or 256)
 
     def said(kind: str) -> Any:
-        def total(*inputs: Any) -> Any:
-            out = attend(*inputs, segments, window, config=config, kind=kind)
+        def total(query: Any, key: Any, value: Any) -> Any:
+            out = attend(query, key, value, segments, window, config=config, kind=kind)
             return jnp.sum(out * jnp.cos(out)), out
 
         return jax.jit(jax.value_and_grad(total, (0, 1, 2), has_aux=True))(*inputs)
@@ -69,11 +69,11 @@ def test_memory_is_linear_in_the_length() -> None:
     def peak(length: int, kind: str) -> int:
         *inputs, segments = sample(length)
 
-        def total(*inputs: Any) -> Any:
+        def total(query: Any, key: Any, value: Any) -> Any:
             window = jnp.int32(length)
-            return jnp.sum(attend(*inputs, segments, window, config=SHAPE, kind=kind))
+            return jnp.sum(attend(query, key, value, segments, window, config=SHAPE, kind=kind))
 
-        compiled = jax.jit(jax.grad(total, (0, 1, 2))).lower(*inputs).compile()
+        compiled: Any = jax.jit(jax.grad(total, (0, 1, 2))).lower(*inputs).compile()
         return int(compiled.memory_analysis().temp_size_in_bytes)
 
     assert peak(4096, "blockwise") < 3 * peak(2048, "blockwise")

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from tunix_jax.chips import CHIPS, chip_of
 from tunix_jax.config import TrainerConfig
-from tunix_jax.costs import StepFlops, mfu, parameters, state_bytes, step_flops, visible
-from tunix_jax.decoder import Decoder, Execution
-from tunix_jax.decoder_config import DecoderConfig, Lora
-from tunix_jax.roofline import roofline
-from tunix_jax.shapes import SHAPES
+from tunix_jax.fit.memory import step_memory
+from tunix_jax.fit.roofline import roofline
+from tunix_jax.models.costs import StepFlops, mfu, parameters, state_bytes, step_flops, visible
+from tunix_jax.models.decoder import Decoder, Execution
+from tunix_jax.models.decoder_config import DecoderConfig, Lora
+from tunix_jax.models.shapes import SHAPES
 from tunix_jax.sharding import make_mesh
-from tunix_jax.step_memory import step_memory
-from tunix_jax.train_step import TrainProgram, join_params, split_params
+from tunix_jax.training.train_step import TrainProgram, join_params, split_params
 
 # As the models' publishers and their weight files have them.
 PUBLISHED = {
@@ -129,7 +129,7 @@ def test_state_bytes_are_those_of_the_program(optimizer: Any, rank: int) -> None
         model_id="gemma-3-270m", rows=1, optimizer=optimizer, lora_rank=rank, max_length=128
     )
     shape = SHAPES["gemma-3-270m"].decoder
-    program = TrainProgram(config, shape, make_mesh(config.mesh, jax.devices()[:1]))
+    program = TrainProgram(config, shape, make_mesh(config.mesh.sizes, jax.devices()[:1]))
     memory, counted = step_memory(program, 0), state_bytes(shape, optimizer, config.lora)
     assert memory.weights == counted["weights"]
     # Counters and, under Adafactor, a number in place of what is not kept.

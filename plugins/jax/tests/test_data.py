@@ -16,11 +16,11 @@ from tunix_core.codec import trace_to_json
 from tunix_core.errors import TunixError, UsageError
 from tunix_core.records import Step, Trace
 from tunix_core.rendering import render
-from tunix_jax.batches import Prefetch, Shuffle
-from tunix_jax.packing import first_fit, pack
-from tunix_jax.prompt_encoder import PromptEncoder
-from tunix_jax.token_cache import TokenizedExamples, read_examples, tokenized
-from tunix_jax.tokenizer import TextTokenizer
+from tunix_jax.data.batches import Prefetch, Shuffle
+from tunix_jax.data.packing import first_fit, pack
+from tunix_jax.data.token_cache import TokenizedExamples, read_examples, tokenized
+from tunix_jax.text.prompt_encoder import PromptEncoder
+from tunix_jax.text.tokenizer import TextTokenizer
 
 TOKENIZER = TextTokenizer.train(["What is 3 + 4?\n<reasoning>3 + 4 = 7</reasoning>"] * 3, 300)
 ENCODER = PromptEncoder(TOKENIZER)

@@ -17,15 +17,15 @@ from tunix_core.records import Step, Trace
 from tunix_core.rendering import render
 from tunix_core.workspace import Workspace
 from tunix_jax.config import TrainerConfig
-from tunix_jax.costs import parameters, step_flops
-from tunix_jax.fit import FitReport, FitRequest, check_fit, compile_step, compiled_changes
-from tunix_jax.fit_changes import estimated_changes
-from tunix_jax.fit_request import Places, dataset_places, resolve_model
-from tunix_jax.fit_text import report_rows, verdict
+from tunix_jax.fit.changes import estimated_changes
+from tunix_jax.fit.check import FitReport, FitRequest, check_fit, compile_step, compiled_changes
+from tunix_jax.fit.memory import gib, step_memory
+from tunix_jax.fit.request import Places, dataset_places, resolve_model
+from tunix_jax.fit.targets import find_target, memory_limit
+from tunix_jax.fit.text import report_rows, verdict
+from tunix_jax.models.costs import parameters, step_flops
 from tunix_jax.sharding import make_mesh
-from tunix_jax.step_memory import gib, step_memory
-from tunix_jax.targets import find_target, memory_limit
-from tunix_jax.train_step import TrainProgram
+from tunix_jax.training.train_step import TrainProgram
 
 ONE_LAYER: dict[str, Any] = {
     "model_id": "tiny",
@@ -43,7 +43,7 @@ needs_libtpu = pytest.mark.skipif(find_spec("libtpu") is None, reason="libtpu is
 
 def program(**changes: Any) -> TrainProgram:
     config = TrainerConfig(**{**ONE_LAYER, **changes})
-    mesh = make_mesh(config.mesh, find_target("cpu").devices[:1])
+    mesh = make_mesh(config.mesh.sizes, find_target("cpu").devices[:1])
     return TrainProgram(config, config.scratch_shape(config.vocab_size), mesh)
 
 

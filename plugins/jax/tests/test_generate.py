@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 from tunix_core.protocols import GenerationConfig
 from tunix_core.records import Completion, Prompt
-from tunix_jax.decoder import Decoder, Params
-from tunix_jax.decoder_config import DecoderConfig, RopeScaling
-from tunix_jax.generate import JaxPredictor
-from tunix_jax.prompt_encoder import PromptEncoder
-from tunix_jax.tokenizer import TextTokenizer
+from tunix_jax.generation.predictor import JaxPredictor
+from tunix_jax.models.decoder import Decoder, Params
+from tunix_jax.models.decoder_config import DecoderConfig, RopeScaling
+from tunix_jax.text.prompt_encoder import PromptEncoder
+from tunix_jax.text.tokenizer import TextTokenizer
 
 WORDS = "one two three four five six seven eight nine ten and or not so"
 TOKENIZER = TextTokenizer.train([WORDS * 3], 300)

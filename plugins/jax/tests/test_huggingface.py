@@ -17,12 +17,12 @@ import pytest
 from attrs import evolve
 
 from tunix_core.errors import InvalidRecordError, UsageError
-from tunix_jax.decoder import Decoder
-from tunix_jax.decoder_config import DecoderConfig
-from tunix_jax.huggingface import decoder_config, hf_config
-from tunix_jax.shapes import SHAPES
+from tunix_jax.models.decoder import Decoder
+from tunix_jax.models.decoder_config import DecoderConfig
+from tunix_jax.models.huggingface import decoder_config, hf_config
+from tunix_jax.models.shapes import SHAPES
+from tunix_jax.models.weights import read_params
 from tunix_jax.testing import SMALL, small_tokens, write_small_model
-from tunix_jax.weights import read_params
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_logits.json").read_text(encoding="utf-8"))
 

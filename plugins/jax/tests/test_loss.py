@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunix_jax.loss import cross_entropy
+from tunix_jax.training.loss import cross_entropy
 
 
 def plain(hidden: Any, table: Any, labels: Any, learned: Any, softcap: float | None) -> Any:
@@ -85,7 +85,7 @@ def test_memory_does_not_grow_with_the_vocabulary_times_the_tokens(share: float)
     hidden, table, labels, learned = sample(0, 1, 4096, 32_768, share)
 
     def peak(loss: Any) -> int:
-        compiled = jax.jit(jax.grad(loss, (0, 1))).lower(hidden, table).compile()
+        compiled: Any = jax.jit(jax.grad(loss, (0, 1))).lower(hidden, table).compile()
         return int(compiled.memory_analysis().temp_size_in_bytes)
 
     chunked = peak(lambda h, t: cross_entropy(h, t, labels, learned, chunk=256))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tunix_core.errors import UsageError
-from tunix_jax.model_location import locate
+from tunix_jax.models.location import locate
 from tunix_jax.testing import write_small_model
 
 

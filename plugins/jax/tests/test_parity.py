@@ -13,15 +13,15 @@ import pytest
 
 from tunix_core.protocols import GenerationConfig
 from tunix_core.records import Prompt
-from tunix_jax.adapters import merge_lora, write_adapter
-from tunix_jax.decoder import Decoder
-from tunix_jax.decoder_config import DecoderConfig, Lora
-from tunix_jax.generate import JaxPredictor
-from tunix_jax.huggingface import decoder_config, hf_config
-from tunix_jax.prompt_encoder import PromptEncoder
+from tunix_jax.generation.predictor import JaxPredictor
+from tunix_jax.models.adapters import merge_lora, write_adapter
+from tunix_jax.models.decoder import Decoder
+from tunix_jax.models.decoder_config import DecoderConfig, Lora
+from tunix_jax.models.huggingface import decoder_config, hf_config
+from tunix_jax.models.weights import read_params, write_model
 from tunix_jax.testing import SMALL, write_small_model
-from tunix_jax.tokenizer import TextTokenizer
-from tunix_jax.weights import read_params, write_model
+from tunix_jax.text.prompt_encoder import PromptEncoder
+from tunix_jax.text.tokenizer import TextTokenizer
 
 pytestmark = pytest.mark.full
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunix_core.protocols import GenerationConfig
-from tunix_jax.sampling import Sampling, choose, row_key, weights
+from tunix_jax.generation.sampling import Sampling, choose, row_key, weights
 
 VOCAB = 700
 DRAWS = 4000

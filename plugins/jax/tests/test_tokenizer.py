@@ -14,8 +14,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from tunix_core.errors import TunixError, UsageError
 from tunix_core.records import Step, Trace
 from tunix_core.rendering import TAGS, gemma_turns, render
-from tunix_jax.prompt_encoder import PromptEncoder, choose_markup
-from tunix_jax.tokenizer import TextTokenizer
+from tunix_jax.text.prompt_encoder import PromptEncoder, choose_markup
+from tunix_jax.text.tokenizer import TextTokenizer
 
 TRAINED = TextTokenizer.train(["What is 3 + 4?\n<reasoning>3 + 4 = 7</reasoning>"] * 3, 300)
 

@@ -18,10 +18,10 @@ from tunix_core.plugins import Plugins
 from tunix_core.protocols import GenerationConfig, Trainer, TrainJob
 from tunix_core.records import Step, Trace
 from tunix_core.testing.trainer import RecordingReporter, TrainerConformance, sample_prompts
-from tunix_jax.config import MeshConfig, TrainerConfig
+from tunix_jax.config import TrainerConfig
 from tunix_jax.sharding import make_mesh
-from tunix_jax.train_step import TrainProgram
 from tunix_jax.trainer import JaxTrainer
+from tunix_jax.training.train_step import TrainProgram
 
 TINY: dict[str, Any] = {"model_id": "tiny", "rows": 4, "max_length": 64, "vocab_size": 300}
 
@@ -150,7 +150,7 @@ def test_a_damaged_model_is_refused(job: TrainJob) -> None:
 
 
 def test_the_step_takes_the_memory_of_its_state(job: TrainJob) -> None:
-    mesh = make_mesh(MeshConfig(), jax.devices()[:1])
+    mesh = make_mesh(job.config.mesh.sizes, jax.devices()[:1])
     program = TrainProgram(job.config, job.config.scratch_shape(300), mesh, 4)
     trained, frozen = program.new_params(0)
     state = program.new_state(trained)

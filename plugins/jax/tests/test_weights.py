@@ -18,13 +18,13 @@ from attrs import evolve
 from safetensors.numpy import load_file, save_file
 
 from tunix_core.errors import TunixError, UsageError
-from tunix_jax.adapters import merge_lora, read_adapter, write_adapter
-from tunix_jax.decoder import Decoder
-from tunix_jax.decoder_config import DecoderConfig, Lora
-from tunix_jax.huggingface import decoder_config
-from tunix_jax.shapes import SHAPES
+from tunix_jax.models.adapters import merge_lora, read_adapter, write_adapter
+from tunix_jax.models.decoder import Decoder
+from tunix_jax.models.decoder_config import DecoderConfig, Lora
+from tunix_jax.models.huggingface import decoder_config
+from tunix_jax.models.shapes import SHAPES
+from tunix_jax.models.weights import read_params, stored_dtype, write_model
 from tunix_jax.testing import SMALL, small_tensors, write_small_model
-from tunix_jax.weights import read_params, stored_dtype, write_model
 
 LORA = Lora(rank=3, alpha=6.0, targets=("q_proj", "down_proj"))
 LLAMA = decoder_config(SMALL["llama"])
@@ -220,10 +220,10 @@ import sys
 from pathlib import Path
 import jax, numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
-from tunix_jax.decoder_config import DecoderConfig
-from tunix_jax.huggingface import decoder_config
+from tunix_jax.models.decoder_config import DecoderConfig
+from tunix_jax.models.huggingface import decoder_config
 from tunix_jax.testing import SMALL
-from tunix_jax.weights import read_params, write_model
+from tunix_jax.models.weights import read_params, write_model
 
 source, target = map(Path, sys.argv[1:])
 config = decoder_config(SMALL["qwen2"])

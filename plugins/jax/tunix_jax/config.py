@@ -9,8 +9,8 @@ from attrs.validators import ge, le, lt
 
 from tunix_core.codec import structure, unstructure
 from tunix_core.errors import UsageError
-from tunix_jax.decoder_config import DecoderConfig, Lora, not_negative, positive
-from tunix_jax.shapes import SHAPES
+from tunix_jax.models.decoder_config import DecoderConfig, Lora, not_negative, positive
+from tunix_jax.models.shapes import SHAPES
 
 # Settings that may change between a stop and a resume without changing what is computed; another
 # mesh changes the order of sums, and with it their last bits.
@@ -53,6 +53,11 @@ class MeshConfig:
     def __attrs_post_init__(self) -> None:
         if (self.data, self.fsdp, self.tensor).count(-1) > 1:
             raise ValueError("mesh: at most one size can be -1")
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Size of each axis by name."""
+        return {"data": self.data, "fsdp": self.fsdp, "tensor": self.tensor}
 
 
 @frozen

@@ -11,15 +11,15 @@ from typing import Any
 from attrs import frozen
 
 from tunix_core.errors import TunixError, UsageError
-from tunix_jax.adapters import write_adapter
 from tunix_jax.config import TrainerConfig
-from tunix_jax.decoder import Params
-from tunix_jax.decoder_config import DecoderConfig
-from tunix_jax.huggingface import decoder_config, hf_config
-from tunix_jax.model_location import hub_id, locate
-from tunix_jax.prompt_encoder import PromptEncoder, choose_markup
-from tunix_jax.tokenizer import TextTokenizer
-from tunix_jax.weights import check_weights, read_params, stored_dtype, write_model
+from tunix_jax.models.adapters import write_adapter
+from tunix_jax.models.decoder import Params
+from tunix_jax.models.decoder_config import DecoderConfig
+from tunix_jax.models.huggingface import decoder_config, hf_config
+from tunix_jax.models.location import hub_id, locate
+from tunix_jax.models.weights import check_weights, read_params, stored_dtype, write_model
+from tunix_jax.text.prompt_encoder import PromptEncoder, choose_markup
+from tunix_jax.text.tokenizer import TextTokenizer
 
 # How to run a model: compute type, and how its prompts are marked up.
 _RUNNING = "tunix.json"

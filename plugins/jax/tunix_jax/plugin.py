@@ -24,6 +24,6 @@ def tunix_commands() -> list[CommandContribution]:
         CommandContribution(
             name="fit",
             summary="Say whether a training step fits, and how long it takes at least",
-            factory="tunix_jax.command:fit",
+            factory="tunix_jax.fit.command:fit",
         )
     ]

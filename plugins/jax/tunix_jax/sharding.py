@@ -8,7 +8,7 @@ Rows are spread over ``data`` and ``fsdp``.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -18,7 +18,6 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from tunix_core.errors import UsageError
-from tunix_jax.config import MeshConfig
 
 DATA, FSDP, TENSOR = "data", "fsdp", "tensor"
 ROWS = (DATA, FSDP)
@@ -38,18 +37,18 @@ _RULES: dict[str, tuple[str | None, ...]] = {
 }
 
 
-def make_mesh(wanted: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
+def make_mesh(wanted: Mapping[str, int], devices: Sequence[Any] | None = None) -> Mesh:
     """A mesh over all devices, or the given ones.
 
     Args:
-        wanted: Sizes of the axes; one of them may be -1 for what is left.
+        wanted: Size of each axis; one of them may be -1 for what is left.
         devices: Devices, all of the process group by default.
 
     Raises:
         UsageError: The sizes do not multiply to the number of devices.
     """
     chosen = list(present_devices() if devices is None else devices)
-    sizes = {DATA: wanted.data, FSDP: wanted.fsdp, TENSOR: wanted.tensor}
+    sizes = {axis: wanted[axis] for axis in (DATA, FSDP, TENSOR)}
     fixed = int(np.prod([size for size in sizes.values() if size != -1]))
     text = ", ".join(f"{axis}={size}" for axis, size in sizes.items())
     sizes = {axis: len(chosen) // fixed if size == -1 else size for axis, size in sizes.items()}

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from tunix_jax.huggingface import decoder_config
-from tunix_jax.weight_table import Weight, weight_table
+from tunix_jax.models.huggingface import decoder_config
+from tunix_jax.models.weight_table import Weight, weight_table
 
 LENGTH = 24
 

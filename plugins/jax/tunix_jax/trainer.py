@@ -13,21 +13,21 @@ from attrs import asdict, evolve
 
 from tunix_core.errors import UsageError
 from tunix_core.protocols import GenerationConfig, Predictor, Reporter, TrainJob, TrainResult
-from tunix_jax.checkpoints import Checkpoints, Progress
 from tunix_jax.config import TrainerConfig
-from tunix_jax.decoder import Decoder, Params
-from tunix_jax.distributed import join_processes
-from tunix_jax.fit import compile_step
-from tunix_jax.generate import JaxPredictor
+from tunix_jax.data.packing import PackedRows, pack
+from tunix_jax.data.token_cache import read_examples, tokenized
+from tunix_jax.fit.check import compile_step
+from tunix_jax.generation.predictor import JaxPredictor
 from tunix_jax.model_directory import Origin, load_model, pretrained, save_model
-from tunix_jax.packing import PackedRows, pack
-from tunix_jax.prompt_encoder import PromptEncoder, choose_markup
+from tunix_jax.models.decoder import Decoder, Params
+from tunix_jax.models.weights import read_params
 from tunix_jax.sharding import make_mesh
-from tunix_jax.token_cache import read_examples, tokenized
-from tunix_jax.tokenizer import TextTokenizer
-from tunix_jax.train_step import TrainProgram, TrainState, join_params
-from tunix_jax.training import Training
-from tunix_jax.weights import read_params
+from tunix_jax.text.prompt_encoder import PromptEncoder, choose_markup
+from tunix_jax.text.tokenizer import TextTokenizer
+from tunix_jax.training.checkpoints import Checkpoints, Progress
+from tunix_jax.training.distributed import join_processes
+from tunix_jax.training.loop import Training
+from tunix_jax.training.train_step import TrainProgram, TrainState, join_params
 
 
 class JaxTrainer:
@@ -47,7 +47,7 @@ class JaxTrainer:
         config: TrainerConfig = job.config
         if config.early_stopping_patience and job.eval_data is None:
             raise UsageError("early stopping needs held-out data", "give --eval-dataset")
-        mesh = make_mesh(config.mesh)
+        mesh = make_mesh(config.mesh.sizes)
         origin = _origin(job)
         program = TrainProgram(config, origin.shape, mesh)
         rows, held_out, data = _data(job, origin.encoder)

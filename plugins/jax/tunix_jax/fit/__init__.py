@@ -1,0 +1,1 @@
+"""What a training step takes of some devices, found before anything is spent."""

@@ -1,0 +1,201 @@
+"""LoRA (Hu et al., 2021): merged into the weights, and in files as PEFT has them."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from tunix_core.errors import TunixError, UsageError
+from tunix_jax.models.decoder_config import DecoderConfig
+from tunix_jax.models.directories import replacing
+from tunix_jax.models.weight_table import Weight, weight_table
+
+_CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+# Ours, PEFT's.
+_FACTORS = (("lora_a", "lora_A"), ("lora_b", "lora_B"))
+
+
+def merged(parts: Mapping[str, jax.Array], alpha: float | None) -> jax.Array:
+    """``W + A B alpha / r`` in float32, or ``W`` as it is where there are no factors.
+
+    Args:
+        parts: ``weight`` [..., inputs, outputs] and, perhaps, ``lora_a`` [..., inputs, r] and
+            ``lora_b`` [..., r, outputs].
+        alpha: Scale of the factors.
+
+    Raises:
+        UsageError: There are factors and no ``alpha``.
+    """
+    weight = parts["weight"]
+    if "lora_a" not in parts:
+        return weight
+    if alpha is None:
+        raise UsageError("there are LoRA factors and no lora_alpha")
+    a, b = (parts[name].astype(jnp.float32) for name in ("lora_a", "lora_b"))
+    product = jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+    return weight.astype(jnp.float32) + product * (alpha / a.shape[-1])
+
+
+_merge = jax.jit(merged, static_argnames="alpha")
+
+
+def merge_lora(params: Mapping[str, Any], alpha: float) -> dict[str, Any]:
+    """Parameters without LoRA factors: each merged into its weight, which becomes float32."""
+
+    def merge(node: Any) -> Any:
+        if not isinstance(node, Mapping):
+            return node
+        if "lora_a" in node:
+            rest = {key: node[key] for key in node if key not in ("weight", "lora_a", "lora_b")}
+            return {**rest, "weight": _merge(dict(node), alpha)}
+        return {key: merge(value) for key, value in node.items()}
+
+    result: dict[str, Any] = merge(params)
+    return result
+
+
+def write_adapter(
+    directory: Path,
+    params: Mapping[str, Any],
+    config: DecoderConfig,
+    *,
+    alpha: float,
+    base_model: str | None = None,
+) -> None:
+    """Replace a directory by the LoRA factors, loadable by PEFT.
+
+    With several processes each must call this; the first one writes.
+
+    Args:
+        directory: What to replace.
+        params: With ``lora_a`` [L, inputs, r] and ``lora_b`` [L, r, outputs] beside weights.
+        config: The decoder.
+        alpha: Scale of the factors.
+        base_model: What they belong to: a directory or an id on the Hub.
+
+    Raises:
+        UsageError: There are no factors.
+        TunixError: The disk is full or the directory cannot be written.
+    """
+    adapted = [weight for weight in weight_table(config) if "lora_a" in _node(params, weight)]
+    if not adapted:
+        raise UsageError("these parameters have no LoRA factors")
+    tensors: dict[str, np.ndarray[Any, Any]] = {}
+    for weight in adapted:
+        for ours, theirs in _FACTORS:
+            stacked = _on_host(_node(params, weight)[ours])
+            for layer, name in enumerate(weight.names):
+                tensors[_peft_name(name, theirs)] = np.ascontiguousarray(stacked[layer].T)
+    settings = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base_model,
+        "r": int(_node(params, adapted[0])["lora_a"].shape[-1]),
+        "lora_alpha": alpha,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "inference_mode": True,
+        "target_modules": [weight.name.split(".")[-2] for weight in adapted],
+    }
+    with replacing(directory) if jax.process_index() == 0 else nullcontext() as temporary:
+        if temporary is not None:
+            save_file(tensors, temporary / _WEIGHTS, metadata={"format": "pt"})
+            text = json.dumps(settings, indent=2) + "\n"
+            (temporary / _CONFIG).write_text(text, encoding="utf-8")
+
+
+def read_adapter(directory: Path, config: DecoderConfig) -> tuple[dict[str, Any], float]:
+    """LoRA factors in PEFT's layout.
+
+    Returns:
+        ``{"blocks": {name: {"lora_a": [L, inputs, r], "lora_b": [L, r, outputs]}}}`` in float32
+        on the host, and alpha.
+
+    Raises:
+        UsageError: The directory has no adapter, or not one that is plain LoRA.
+        TunixError: A tensor is missing or of the wrong shape, or a file is broken.
+    """
+    rank, alpha = _settings(directory)
+    path = directory / _WEIGHTS
+    blocks: dict[str, Any] = {}
+    used = 0
+    try:
+        with safe_open(path, framework="np") as file:
+            stored = set(file.keys())
+            for weight in weight_table(config):
+                if _peft_name(weight.names[0], "lora_A") in stored:
+                    blocks[weight.path[-2]] = _factors(file, stored, weight, rank, path)
+                    used += 2 * len(weight.names)
+    except FileNotFoundError:
+        raise UsageError(f"{directory} is no adapter: {_WEIGHTS} is missing") from None
+    except SafetensorError as error:
+        raise TunixError(f"{path} is broken: {error}", "copy it again") from None
+    if used != len(stored):
+        raise TunixError(f"{path}: {len(stored) - used} tensors belong to no weight of the model")
+    return {"blocks": blocks}, alpha
+
+
+def _settings(directory: Path) -> tuple[int, float]:
+    """Rank and alpha."""
+    path = directory / _CONFIG
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        rank, alpha = int(settings["r"]), float(settings["lora_alpha"])
+    except FileNotFoundError:
+        raise UsageError(f"{directory} is no adapter: {_CONFIG} is missing") from None
+    except (ValueError, KeyError, TypeError):
+        raise TunixError(f"{path} is broken", "copy it again") from None
+    for key in ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "modules_to_save"):
+        if settings.get(key):
+            raise UsageError(f"{path}: {key} is set; only plain LoRA is read")
+    return rank, alpha
+
+
+def _factors(
+    file: Any, stored: set[str], weight: Weight, rank: int, path: Path
+) -> dict[str, np.ndarray[Any, Any]]:
+    inputs, outputs = weight.shape
+    factors = {}
+    for (ours, theirs), shape in zip(_FACTORS, ((rank, inputs), (outputs, rank)), strict=True):
+        names = [_peft_name(name, theirs) for name in weight.names]
+        for name in names:
+            if name not in stored:
+                raise TunixError(f"{path}: tensor {name} is missing")
+            found = tuple(file.get_slice(name).get_shape())
+            if found != shape:
+                raise TunixError(f"{path}: tensor {name} has shape {found}, expected {shape}")
+        arrays = [file.get_tensor(name).astype(np.float32).T for name in names]
+        factors[ours] = np.stack(arrays)
+    return factors
+
+
+def _peft_name(name: str, factor: str) -> str:
+    return f"base_model.model.{name.removesuffix('.weight')}.{factor}.weight"
+
+
+def _node(params: Mapping[str, Any], weight: Weight) -> Mapping[str, Any]:
+    """The dictionary that an array of a block is in; nothing for one outside the blocks."""
+    if weight.layers is None or weight.path[-1] != "weight":
+        return {}
+    node: Mapping[str, Any] = functools.reduce(
+        lambda inner, key: inner[key], weight.path[:-1], params
+    )
+    return node
+
+
+def _on_host(value: Any) -> np.ndarray[Any, Any]:
+    if jax.process_count() > 1:
+        value = multihost_utils.process_allgather(value, tiled=True)
+    return np.asarray(value, np.float32)
