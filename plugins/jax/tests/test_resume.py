@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,26 +44,37 @@ def make_run(directory: Path, settings: dict[str, Any]) -> tuple[Path, str]:
 
 
 @contextmanager
-def runner(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def runner(
+    folder: Path, job: str = "train", environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """The process that a worker starts for a run; it would end if standard input did."""
-    command = [sys.executable, "-m", "tunix_core.runner", "train"]
+    command = [sys.executable, "-m", "tunix_core.runner", job]
     with (
-        (folder / "log.txt").open("wb") as log,
+        (folder / f"log-{job}.txt").open("wb") as log,
         subprocess.Popen(
             [*command, str(folder.parents[1]), folder.name],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
         ) as process,
     ):
         yield process
+
+
+def wait_for_step(folder: Path, step: int, process: subprocess.Popen[bytes]) -> None:
+    """Until a step was reported."""
+    deadline = time.monotonic() + 300
+    while steps_done(folder) < step and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
 
 
 def complete(folder: Path) -> None:
     """Let a run go on to its end."""
     with runner(folder) as process:
         process.wait(timeout=300)
-    assert steps_done(folder) == STEPS, (folder / "log.txt").read_text()[-1000:]
+    assert steps_done(folder) == STEPS, (folder / "log-train.txt").read_text()[-1000:]
 
 
 def steps_done(folder: Path) -> int:
@@ -100,13 +113,33 @@ def test_five_kills_leave_no_trace(changes: dict[str, Any], tmp_path: Path) -> N
     killed, _ = make_run(tmp_path / "killed", settings)
     for at in sorted(random.Random(5).sample(range(2, STEPS - 1), 5)):
         with runner(killed) as process:
-            deadline = time.monotonic() + 300
-            while steps_done(killed) < at and process.poll() is None:
-                assert time.monotonic() < deadline
-                time.sleep(0.002)
+            wait_for_step(killed, at, process)
             process.send_signal(signal.SIGKILL)
             assert process.wait(timeout=60) == -signal.SIGKILL
     complete(killed)
 
     assert outcome(killed)[:3] == outcome(whole)[:3]
     jax.tree.map(np.testing.assert_array_equal, outcome(killed)[3], outcome(whole)[3])
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("told", [0, 1])
+def test_a_signal_to_any_process_ends_all_of_them_with_a_model(told: int, tmp_path: Path) -> None:
+    settings = {"model_id": "tiny", "rows": 4, "max_length": 64, "vocab_size": 300, "steps": 4000}
+    folder, _ = make_run(tmp_path / "both", settings)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    common = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+    with (
+        runner(folder, "train", {**common, "JAX_PROCESS_ID": "0"}) as leader,
+        runner(folder, "join", {**common, "JAX_PROCESS_ID": "1"}) as follower,
+    ):
+        wait_for_step(folder, 3, leader)
+        (leader, follower)[told].send_signal(signal.SIGTERM)
+        codes = leader.wait(timeout=120), follower.wait(timeout=120)
+    assert codes == (0, 0), (folder / "log-join.txt").read_text()[-1000:]
+    result = json.loads((folder / "result.json").read_text())
+    assert result["stop_reason"] == "terminated"
+    assert 3 <= result["steps"] == steps_done(folder) < 4000
+    assert (folder / "model/model.safetensors").exists()
