@@ -70,7 +70,7 @@ def test_a_time_budget_is_told_and_a_resumed_bar_goes_on(counting_workspace: Wor
     # Off a terminal: the run, then one line for the whole of training.
     first, second = begun.stderr.splitlines()
     assert first == f"run {run.id}"
-    assert second.startswith(f"training: {before} of 30, loss 0.")
+    assert re.match(rf"training: {before} of 30, loss \d\.\d+", second)
 
     drawn = drawn_on_a_terminal(counting_workspace, "runs", "resume", run.id)
     places = [int(place) for place in re.findall(r"(\d+)/30", drawn)]
