@@ -12,7 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunix_jax.training.loss import cross_entropy
+from tunix_jax.config import TrainerConfig
+from tunix_jax.data.packing import pack
+from tunix_jax.data.token_cache import TokenizedExamples
+from tunix_jax.models.decoder import Decoder, Execution
+from tunix_jax.training.loss import cross_entropy, summed_loss
 
 
 def plain(hidden: Any, table: Any, labels: Any, learned: Any, softcap: float | None) -> Any:
@@ -91,3 +95,30 @@ def test_memory_does_not_grow_with_the_vocabulary_times_the_tokens(share: float)
     chunked = peak(lambda h, t: cross_entropy(h, t, labels, learned, chunk=256))
     whole = peak(lambda h, t: plain(h, t, labels, learned, None))
     assert chunked < 0.25 * whole
+
+
+@pytest.mark.parametrize("attention", ["dense", "blockwise"])
+@pytest.mark.parametrize("window", [None, 9])
+def test_packed_examples_have_the_losses_of_rows_of_their_own(
+    attention: Any, window: int | None
+) -> None:
+    rng = np.random.default_rng(4)
+    lengths = rng.integers(8, 40, 30)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    tokens = rng.integers(1, 50, offsets[-1]).astype(np.uint32)
+    examples = TokenizedExamples(tokens, offsets, (lengths // 3).astype(np.int64), key="")
+    changes = {"window": window, "windowed": (True, False)}
+    shape = TrainerConfig(model_id="tiny", decoder=changes).scratch_shape(50)
+    decoder = Decoder(shape, None, Execution(attention=attention))
+    params = decoder.init(3)
+
+    def loss(length: int) -> tuple[float, float, int]:
+        rows = pack(examples, length, 0, "drop")
+        batch = rows.take(np.arange(len(rows)))
+        total, count = summed_loss(decoder, params, batch, jnp.dtype("float32"))
+        return float(total / count), float(count), len(rows)
+
+    packed, alone = loss(160), loss(40)
+    assert packed[2] < alone[2]
+    assert packed[1] == alone[1] > 0
+    assert packed[0] == pytest.approx(alone[0], abs=1e-5)
