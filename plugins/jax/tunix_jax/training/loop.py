@@ -100,9 +100,9 @@ class Training:
                 reason = stop()
                 if self._exhausted(progress):
                     reason = "early_stopping"
-                progress = self._kept(state, progress, ending=reason is not None)
                 if reason is not None:
                     break
+                progress = self._kept(state, progress, ending=False)
         if reason != "early_stopping" and self.step == total:
             reason = "completed"
         return state, self._kept(state, progress, ending=True), reason or "completed"

@@ -52,7 +52,7 @@ class Meter:
         self._reporter, self._program, self._check = reporter, program, check
         self._rows, self._shuffle = rows, shuffle
         self._chip = chip_of(program.mesh.devices.flat[0].device_kind)
-        # Attention of packed rows sees its own example alone: on average so far.
+        # Attention of packed rows sees its own example alone, as long as they are on average.
         self._mean_length = max(1, round(rows.tokens_per_row.sum() / max(1, len(rows.order))))
         self._pending: tuple[int, Mapping[str, Any], Mapping[str, float]] | None = None
         self._seconds: list[float] = []
