@@ -1,11 +1,11 @@
 # Everything below sets itself up in .venv; it needs Python 3.11 or later and nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
-PACKAGES := tunix_core generators/tunix_generators plugins/jax/tunix_jax plugins/compare/tunix_compare \
-	plugins/tensorboard/tunix_tensorboard
-TESTS := tests generators/tests plugins/jax/tests plugins/compare/tests plugins/tensorboard/tests
+PLUGINS := compare http jax judges tensorboard tune ungar
+PACKAGES := tunix_core generators/tunix_generators $(foreach name,$(PLUGINS),plugins/$(name)/tunix_$(name))
+TESTS := tests generators/tests $(foreach name,$(PLUGINS),plugins/$(name)/tests)
 PROJECTS := $(wildcard pyproject.toml generators/pyproject.toml plugins/*/pyproject.toml)
-DISTRIBUTIONS := -e . -e generators -e plugins/compare -e plugins/jax -e plugins/tensorboard
+DISTRIBUTIONS := -e . -e generators $(foreach name,$(PLUGINS),-e plugins/$(name))
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .PHONY: help install demo test test-full lint format bench constraints clean
