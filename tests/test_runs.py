@@ -24,6 +24,7 @@ from tunix_core.errors import (
 )
 from tunix_core.protocols import GenerationConfig
 from tunix_core.records import Run
+from tunix_core.run_log import RunLog
 
 SLOW = {"steps": 400, "step_seconds": 0.05}
 
@@ -156,8 +157,8 @@ def test_a_further_host_trains_and_leaves_the_run_to_the_first(
     assert not database.exists()
     database.with_suffix(".away").rename(database)
     assert model(counting_workspace, run), "it trained"
-    (log,) = folder.glob("log-*.txt")
-    assert log.read_text() == f"counting along for {run.id}\n"
+    (log,) = folder.glob("log-*.jsonl")
+    assert [c.chunk for c in RunLog(log).read()] == [f"counting along for {run.id}\n"]
     assert {path.name for path in folder.iterdir()} - {log.name} == {
         "checkpoints",
         "config.json",

@@ -43,6 +43,10 @@ class NotFoundError(UsageError):
     """The named run, dataset, trace, model or plugin is not in this workspace."""
 
 
+class ConfinementError(UsageError):
+    """A path leaves the directory that it has to stay in, symbolic links resolved."""
+
+
 class InvalidRecordError(TunixError):
     """Data does not satisfy its schema.
 

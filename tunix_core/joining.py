@@ -15,6 +15,7 @@ from tunix_core.errors import ConflictError, NotFoundError
 from tunix_core.paths import WorkspacePaths
 from tunix_core.processes import run_child
 from tunix_core.records import Run
+from tunix_core.run_log import RunLog
 
 
 def created_run(paths: WorkspacePaths, run_id: str) -> Run:
@@ -51,5 +52,5 @@ def join(paths: WorkspacePaths, run_id: str) -> None:
     folder = paths.run(run_id)
     if (folder / "result.json").exists():
         raise ConflictError(f"run {run_id} has ended", "resume it on the first host, then join")
-    log = folder / f"log-{socket.gethostname()}-{os.getpid()}.txt"
+    log = RunLog(folder / f"log-{socket.gethostname()}-{os.getpid()}.jsonl")
     run_child(["join", str(paths.root), run_id], log, poll=lambda: None)

@@ -24,7 +24,7 @@ from tunix_core.processes import FileLock, stop_when_parent_dies
 from tunix_core.protocols import GenerationConfig, Trainer, TrainJob
 from tunix_core.records import Run
 from tunix_core.reporter import RunReporter, SilentReporter
-from tunix_core.runs import RunConfig
+from tunix_core.run_configs import RunConfig, trainer_config
 from tunix_core.workspace import Workspace
 
 
@@ -64,7 +64,7 @@ def join(workspace: Workspace, run_id: str) -> None:
 def _prepare(workspace: Workspace, run: Run) -> tuple[Trainer, TrainJob]:
     """The trainer of a run and its job, the same on every host; opens no database."""
     config = structure(RunConfig, run.config, "run config")
-    provided = workspace.plugins.find("trainer", run.trainer)
+    provided, settings, _ = trainer_config(workspace.plugins, run.trainer, config)
     train_key, eval_key = run.dataset_key, config.eval_dataset_key
     trainer = provided.create()
     assert isinstance(trainer, Trainer)  # noqa: S101 - checked by the plugin manager
@@ -73,7 +73,7 @@ def _prepare(workspace: Workspace, run: Run) -> tuple[Trainer, TrainJob]:
         train_data=workspace.paths.dataset(train_key) / DATA,
         eval_data=None if eval_key is None else workspace.paths.dataset(eval_key) / DATA,
         output_dir=workspace.paths.run(run.id),
-        config=provided.config(config.trainer),
+        config=settings,
         template=config.template,
         seed=config.seed,
         resume=True,

@@ -6,43 +6,35 @@ import builtins
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from attrs import frozen
+from attrs import evolve
 from sqlite_utils import Database
 
+from tunix_core import output_dirs, run_files
 from tunix_core.clock import new_id, now
 from tunix_core.codec import structure, unstructure
 from tunix_core.datasets import Datasets
-from tunix_core.errors import ConflictError, NotFoundError, UsageError
+from tunix_core.dry_run import dry_run, find_datasets
+from tunix_core.errors import ConflictError, NotFoundError, TunixError, UsageError
 from tunix_core.paths import WorkspacePaths
 from tunix_core.plugins import Plugins
-from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus
+from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus, RunTotal
 from tunix_core.rendering import TEMPLATES
+from tunix_core.run_configs import RunConfig, trainer_config
+from tunix_core.run_files import Artifact, RunProgress
+from tunix_core.run_log import RunLog, RunOutput
 from tunix_core.store import runs as store
+from tunix_core.store.run_totals import totals
+from tunix_core.training_requests import Mode, TrainingRequest
 
+__all__ = ["RunConfig", "Runs"]
+
+LOG = "log.jsonl"
 LEASE_S = 15.0
 RESUMABLE: tuple[RunStatus, ...] = ("failed", "cancelled", "timeout")
-
-
-@frozen
-class RunConfig:
-    """The resolved configuration that is stored with a run.
-
-    Args:
-        trainer: The trainer's own settings, complete with defaults.
-        seed: Seed of initialisation and data order.
-        template: Name of the rendering template.
-        eval_dataset_key: Dataset for the loss during training, or None.
-        time_budget_s: Seconds after which training ends with a usable model, or None.
-    """
-
-    trainer: dict[str, Any]
-    seed: int = 0
-    template: str = "show_your_work"
-    eval_dataset_key: str | None = None
-    time_budget_s: float | None = None
 
 
 class Runs:
@@ -66,6 +58,9 @@ class Runs:
         template: str = "show_your_work",
         eval_dataset_key: str | None = None,
         time_budget_s: float | None = None,
+        mode: Mode = "local",
+        output_dir: str | None = None,
+        run_id: str | None = None,
     ) -> Run:
         """Enqueue a run; everything that can be wrong with the request is refused here.
 
@@ -77,45 +72,137 @@ class Runs:
             template: Name of the rendering template.
             eval_dataset_key: Dataset for the loss during training.
             time_budget_s: Seconds after which training ends with a usable model.
+            mode: ``local`` trains, ``dry-run`` only validates.
+            output_dir: Where the run is found besides ``runs/<id>``: a path below ``outputs/``.
+            run_id: A UUID chosen beforehand, for who has to know it before; random by default.
 
         Raises:
             NotFoundError: No such dataset.
-            UsageError: No such trainer or template, or a setting that the trainer refuses.
+            UsageError: No such trainer or template, a setting that the trainer refuses, or an
+                output_dir that is no path below ``outputs/``.
+            ConflictError: Something that is no run's lies at ``output_dir``, or there is a run
+                ``run_id``.
         """
+        if run_id is not None and store.find(self._database, run_id):
+            raise ConflictError(f"run {run_id} exists already")
         provided = self._plugins.find("trainer", trainer)
         config = provided.config(settings)
         if template not in TEMPLATES:
             raise UsageError(f"unknown template {template!r}", f"known: {', '.join(TEMPLATES)}")
+        if mode not in get_args(Mode):
+            raise UsageError(f"unknown mode {mode!r}", f"known: {', '.join(get_args(Mode))}")
         for key in (dataset_key, eval_dataset_key):
             if key is not None:
                 self._datasets.manifest(key)
         resolved = RunConfig(
-            trainer=unstructure(config),
+            trainer=unstructure(config) or {},
             seed=seed,
             template=template,
             eval_dataset_key=eval_dataset_key,
             time_budget_s=time_budget_s,
         )
-        run_id = new_id()
+        model_id = str(getattr(config, "model_id", provided.full_name))
+        return self._enqueue(
+            provided.full_name, dataset_key, model_id, mode, resolved, output_dir, run_id
+        )
+
+    def submit(self, request: TrainingRequest) -> Run:
+        """Enqueue what was asked for; what is wrong with it shows when it is executed.
+
+        Args:
+            request: The request; it is kept in ``config["request"]``.
+
+        Raises:
+            UsageError: ``output_dir`` is no path below ``outputs/``.
+            ConflictError: Something that is no run's lies at ``output_dir``.
+        """
+        config = RunConfig(
+            trainer={},
+            seed=request.seed,
+            eval_dataset_key=request.eval_dataset_key,
+            time_budget_s=request.time_budget_s,
+            request=unstructure(request),
+        )
+        name = request.trainer
+        # A refusal is the outcome of the run.
+        with suppress(TunixError):
+            name, config, _ = self._resolved(name, config)
+        return self._enqueue(
+            name, request.dataset_key, request.model_id, request.mode, config, request.output_dir
+        )
+
+    def prepare(self, run: Run) -> tuple[Run, str | None]:
+        """Check a claimed run just before it is executed.
+
+        Returns:
+            The run with its trainer's settings, and a line about what of its request has no
+            effect.
+
+        Raises:
+            TunixError: A dataset is not there or the trainer refuses; the message says which.
+        """
+        config = self.config(run)
+        find_datasets(run, config, self._datasets)
+        name, resolved, note = self._resolved(run.trainer, config)
+        if resolved != config:
+            run = evolve(run, trainer=name, config=unstructure(resolved))
+            store.update_config(self._database, run)
+            self._describe(run)
+        return run, note
+
+    def dry_run(self, run: Run) -> Iterator[str]:
+        """Lines of a report on a run that is only validated; opens no database.
+
+        Raises:
+            TunixError: Something is wrong; the message names the step.
+        """
+        return dry_run(run, self.config(run), self._plugins, self._datasets)
+
+    def _resolved(self, trainer: str, config: RunConfig) -> tuple[str, RunConfig, str | None]:
+        provided, settings, note = trainer_config(self._plugins, trainer, config)
+        return provided.full_name, evolve(config, trainer=unstructure(settings) or {}), note
+
+    def _enqueue(
+        self,
+        trainer: str,
+        dataset_key: str,
+        model_id: str,
+        mode: Mode,
+        config: RunConfig,
+        output_dir: str | None,
+        run_id: str | None = None,
+    ) -> Run:
+        wanted = None if output_dir is None else output_dirs.normalise(output_dir)
+        # A dry run leaves nothing behind that should take a name from a trained one.
+        named = wanted if mode == "local" else None
+        place = None if named is None else output_dirs.reserve(self._paths.outputs, named)
+        run_id = run_id or new_id()
         run = Run(
             id=run_id,
             status="pending",
-            trainer=provided.full_name,
+            trainer=trainer,
             dataset_key=dataset_key,
-            model_id=str(getattr(config, "model_id", provided.full_name)),
-            mode="local",
-            config=unstructure(resolved),
-            output_dir=f"runs/{run_id}",
+            model_id=model_id,
+            mode=mode,
+            config=unstructure(config),
+            output_dir=wanted or f"runs/{run_id}",
             plugins=self._plugins.versions(),
             created_at=now(),
         )
         folder = self._paths.run(run_id)
-        folder.mkdir(parents=True)
+        # It may be there without a run when the host went down at this point before.
+        folder.mkdir(parents=True, exist_ok=True)
+        self._describe(run)
+        if place is not None:
+            output_dirs.link(place, folder)
+        store.insert(self._database, run)
+        return run
+
+    def _describe(self, run: Run) -> None:
+        folder = self._paths.run(run.id)
         (folder / "config.json").write_text(json.dumps(run.config, indent=2) + "\n", "utf-8")
         # What a further host reads instead of the database, which is the first host's alone.
         (folder / "run.json").write_text(json.dumps(unstructure(run), indent=2) + "\n", "utf-8")
-        store.insert(self._database, run)
-        return run
 
     def get(self, run_id: str) -> Run:
         """A run by its id or an unambiguous beginning of it.
@@ -123,7 +210,7 @@ class Runs:
         Raises:
             NotFoundError: None or several runs match.
         """
-        self._mark_abandoned()
+        self.mark_abandoned()
         found = store.find(self._database, run_id) if run_id else []
         if len(found) != 1:
             problem = "is ambiguous" if found else "not found"
@@ -140,10 +227,19 @@ class Runs:
         offset: int = 0,
     ) -> list[Run]:
         """Runs, newest first."""
-        self._mark_abandoned()
+        self.mark_abandoned()
         wanted = {"status": status, "dataset_key": dataset_key, "mode": mode}
         filters = {column: value for column, value in wanted.items() if value is not None}
         return store.select(self._database, filters, limit, offset)
+
+    def totals(self, bounds_s: Sequence[float]) -> builtins.list[RunTotal]:
+        """All runs, counted by status and mode.
+
+        Args:
+            bounds_s: Bounds of the seconds from start to end, ascending, to count within.
+        """
+        self.mark_abandoned()
+        return totals(self._database, bounds_s)
 
     def cancel(self, run_id: str) -> Run:
         """Ask for an end: at once when pending, with a checkpoint when running.
@@ -196,12 +292,15 @@ class Runs:
 
     def claim(self, worker: str, run_id: str | None = None) -> Run | None:
         """Take a pending run for a worker, the oldest unless one is named; None without any."""
-        self._mark_abandoned()
+        self.mark_abandoned()
         return store.claim(self._database, run_id, worker, time.time() + LEASE_S, now())
 
     def heartbeat(self, run: Run) -> RunStatus | None:
         """Prolong a claim; the status, or None when another worker took the run over."""
-        return store.heartbeat(self._database, run.id, run.token, time.time() + LEASE_S)
+        status = store.heartbeat(self._database, run.id, run.token, time.time() + LEASE_S)
+        # A worker that is busy for days notices the end of others all the same.
+        self.mark_abandoned()
+        return status
 
     def finish(
         self,
@@ -223,13 +322,41 @@ class Runs:
 
     def metrics(self, run_id: str) -> Iterator[dict[str, Any]]:
         """The recorded steps of a run, in order; a line still being written is left out."""
-        path = self._paths.run(self.get(run_id).id) / "metrics.jsonl"
-        if not path.exists():
-            return
-        with path.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    yield json.loads(line)
+        return run_files.metrics(self._folder(run_id))
+
+    def progress(self, run_id: str) -> RunProgress:
+        """How far a run is; everything None before its training begins."""
+        return run_files.progress(self._folder(run_id))
+
+    def artifacts(self, run_id: str) -> builtins.list[Artifact]:
+        """The files of a run, sorted by path."""
+        return run_files.artifacts(self._folder(run_id))
+
+    def artifact(self, run_id: str, path: str) -> Path:
+        """A file of a run.
+
+        Args:
+            run_id: The run.
+            path: As :meth:`artifacts` gives it.
+
+        Raises:
+            ConfinementError: The path leaves the run's directory, symbolic links resolved.
+            NotFoundError: No such run, or it has no such file.
+        """
+        return run_files.artifact(self._folder(run_id), path)
+
+    def log(self, run_id: str) -> RunLog:
+        """What a run printed; empty until it has started."""
+        return RunLog(self._folder(run_id) / LOG)
+
+    def output(self, run_id: str, max_bytes: int) -> RunOutput:
+        """What a run printed first.
+
+        Args:
+            run_id: The run.
+            max_bytes: Bytes of each stream after which the rest is left out.
+        """
+        return self.log(run_id).output(max_bytes)
 
     def compare(self, run_ids: Sequence[str]) -> dict[str, builtins.list[Any]]:
         """The settings in which runs differ, then their outcomes, each with a value per run."""
@@ -244,25 +371,17 @@ class Runs:
                 table[name] = values
         return {**table, **_columns(outcomes)}
 
-    def log_path(self, run_id: str) -> Path:
-        """The run's log file; it exists once the run has started."""
-        return self._paths.run(self.get(run_id).id) / "log.txt"
-
     def config(self, run: Run) -> RunConfig:
         """The stored configuration of a run."""
         return structure(RunConfig, run.config, "run config")
 
-    def _mark_abandoned(self) -> None:
-        """A run whose worker died is never ``running`` for ever."""
-        for run_id, token, status in store.abandoned(self._database, time.time()):
-            target: RunStatus = "cancelled" if status == "cancel_requested" else "failed"
-            changes = {
-                "completed_at": now(),
-                "exit_code": None,
-                "error": f"its worker died; continue with: tunix-rt runs resume {run_id}",
-                "result": None,
-            }
-            store.finish(self._database, run_id, token, target, changes)
+    def mark_abandoned(self) -> None:
+        """End the runs whose worker died, so that none is ``running`` for ever."""
+        if store.any_abandoned(self._database, time.time()):
+            store.end_abandoned(self._database, time.time(), now())
+
+    def _folder(self, run_id: str) -> Path:
+        return self._paths.run(self.get(run_id).id)
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

@@ -1,4 +1,4 @@
-"""Claims runs and supervises the child processes that execute them."""
+"""Claims runs, trains them in child processes, and validates dry runs itself."""
 
 from __future__ import annotations
 
@@ -6,23 +6,41 @@ import json
 import os
 import signal
 import socket
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from attrs import frozen
+
+from tunix_core.errors import TunixError
 from tunix_core.paths import WorkspacePaths
 from tunix_core.plugins import Plugins
 from tunix_core.processes import GRACE_S, POLL_S, Child
 from tunix_core.protocols import StopReason
-from tunix_core.records import Run
-from tunix_core.runs import Runs
+from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus
+from tunix_core.run_log import LogWriter, RunLog, Stream
+from tunix_core.runs import LOG, Runs
 
 HEARTBEAT_S = 2.0
 IDLE_S = 1.0
 MAX_ERROR_CHARS = 500
 # Reasons for which training ends of itself, with the model that was asked for.
 COMPLETE: tuple[StopReason, ...] = ("completed", "early_stopping", "time_budget")
+
+
+@frozen
+class _Outcome:
+    """How a run ended; ``pending`` puts it back in the queue."""
+
+    status: RunStatus
+    exit_code: int | None = None
+    error: str | None = None
+    result: Mapping[str, Any] | None = None
 
 
 class Worker:
@@ -33,6 +51,8 @@ class Worker:
         plugins: Whose observers are told when a run starts and ends.
         paths: The workspace.
         time_limit_s: Hard limit for a run in seconds; one that exceeds it ends as ``timeout``.
+        idle: Called when no run is pending; returns whether it did something, so that there may
+            be one now.
     """
 
     def __init__(
@@ -41,11 +61,13 @@ class Worker:
         plugins: Plugins,
         paths: WorkspacePaths,
         time_limit_s: float | None = None,
+        idle: Callable[[], bool] | None = None,
     ) -> None:
         self._runs = runs
         self._plugins = plugins
         self._paths = paths
         self._time_limit_s = time_limit_s
+        self._idle = idle
         self._stopping = False
         self.name = f"{socket.gethostname()}:{os.getpid()}"
 
@@ -53,44 +75,125 @@ class Worker:
         """End after putting the present run back in the queue; safe in a signal handler."""
         self._stopping = True
 
+    @property
+    def stopping(self) -> bool:
+        """Whether :meth:`stop` was called."""
+        return self._stopping
+
     def work(self, once: bool = False) -> None:
-        """Execute pending runs until :meth:`stop`, or until there are none when ``once``."""
+        """Execute pending runs until :meth:`stop`, or until there are none when ``once``.
+
+        Whatever goes wrong with a run costs that run and a line on standard error. A database
+        that cannot be written to is tried again, unless ``once``.
+        """
         while not self._stopping:
-            run = self._runs.claim(self.name)
-            if run is not None:
-                self._supervise(run, None)
-            elif once:
+            try:
+                busy = self._work_on_one()
+            except Exception as error:
+                if once:
+                    raise
+                self._warn(error)
+                busy = False
+            if not busy and once:
                 return
-            else:
+            if not busy:
                 time.sleep(IDLE_S)
 
     def execute(self, run_id: str, on_poll: Callable[[], None] | None = None) -> Run:
-        """Execute one pending run and return its final state.
+        """Execute a pending run, or wait for its end when another worker has it.
 
         Args:
             run_id: The run.
-            on_poll: Called several times a second while it runs.
+            on_poll: Called several times a second until it ends.
+
+        Returns:
+            Its final state, or its present one after :meth:`stop`.
+
+        Raises:
+            NotFoundError: No such run.
         """
-        run = self._runs.claim(self.name, run_id)
+        while True:
+            run = self._runs.get(run_id)
+            if run.status in TERMINAL_STATUSES or self._stopping:
+                return run
+            claimed = self._runs.claim(self.name, run.id) if run.status == "pending" else None
+            if claimed is not None:
+                self._supervise(claimed, on_poll)
+                continue
+            if on_poll is not None:
+                on_poll()
+            time.sleep(POLL_S)
+
+    def _work_on_one(self) -> bool:
+        run = self._runs.claim(self.name)
         if run is not None:
-            self._supervise(run, on_poll)
-        return self._runs.get(run_id)
+            try:
+                self._supervise(run, None)
+            except Exception as error:
+                self._warn(error)
+            return True
+        return self._idle is not None and self._idle()
+
+    def _warn(self, error: Exception) -> None:
+        print(f"warning: worker {self.name}: {_said(error)}", file=sys.stderr)  # noqa: T201
 
     def _supervise(self, run: Run, on_poll: Callable[[], None] | None) -> None:
-        folder = self._paths.run(run.id)
-        (folder / "result.json").unlink(missing_ok=True)
+        """Execute a claimed run; whatever happens, it is not left running."""
         self._plugins.observe("tunix_run_started", run=run)
-        child = Child(["train", str(self._paths.root), run.id], folder / "log.txt")
+        log = RunLog(self._paths.run(run.id) / LOG)
+        try:
+            if run.mode == "dry-run":
+                outcome = self._validate(run, log)
+            else:
+                outcome = self._train(run, log, on_poll)
+        except Exception as error:
+            outcome = _Outcome("failed", error=_said(error)[:MAX_ERROR_CHARS])
+            _note(log, f"error: {outcome.error}")
+            self._conclude(run, outcome)
+            # What is wrong with the request is told by the run.
+            if not isinstance(error, TunixError):
+                raise
+        except BaseException:
+            self._conclude(run, _Outcome("cancelled", error="interrupted"))
+            raise
+        else:
+            if outcome is not None:
+                self._conclude(run, outcome)
+
+    def _validate(self, run: Run, log: RunLog) -> _Outcome | None:
+        """Execute a dry run in a thread, since a large dataset takes longer than the lease."""
+        with log.writer() as writer, ThreadPoolExecutor(1) as pool:
+            job = pool.submit(_report, self._runs.dry_run(run), writer)
+            while not wait_for([job], timeout=HEARTBEAT_S).done:
+                self._runs.heartbeat(run)
+            job.result()
+        status = self._runs.heartbeat(run)
+        if status == "cancel_requested":
+            return _Outcome("cancelled", error="cancelled while it was validated")
+        return None if status is None else _Outcome("completed", exit_code=0)
+
+    def _train(self, run: Run, log: RunLog, on_poll: Callable[[], None] | None) -> _Outcome | None:
+        """Execute a run in a child process; None when another worker took it over."""
+        run, left_out = self._runs.prepare(run)
+        if left_out is not None:
+            _note(log, left_out, "stdout")
+        (self._paths.run(run.id) / "result.json").unlink(missing_ok=True)
+        child = Child(["train", str(self._paths.root), run.id], log)
         try:
             cause = self._watch(run, child, on_poll)
-        except BaseException:
-            self._conclude(run, child, self._stop(run, child), "cancelled")
+        except BaseException as error:
+            exit_code = self._stop(run, child)
+            if not isinstance(error, Exception):
+                self._conclude(run, self._outcome(run, child, exit_code, "cancelled"))
             raise
         if cause == "lost":
             child.kill()
-            return
-        exit_code = child.poll() if cause is None else self._stop(run, child)
-        self._conclude(run, child, exit_code, cause)
+            return None
+        ended = child.poll() if cause is None else self._stop(run, child)
+        outcome = self._outcome(run, child, ended, cause)
+        if outcome.error is not None and (cause is not None or (ended or 0) < 0):
+            _note(log, outcome.error)
+        return outcome
 
     def _watch(self, run: Run, child: Child, on_poll: Callable[[], None] | None) -> str | None:
         """Wait for the child; returns why it has to be stopped, or None when it ended itself."""
@@ -126,28 +229,53 @@ class Worker:
 
         return child.stop(keep_lease)
 
-    def _conclude(self, run: Run, child: Child, exit_code: int | None, cause: str | None) -> None:
-        """Turn how the child ended, and why, into the run's final state."""
+    def _outcome(
+        self, run: Run, child: Child, exit_code: int | None, cause: str | None
+    ) -> _Outcome:
+        """What follows from how the child ended, and why."""
         result = _read_result(self._paths.run(run.id))
-        error = None
         if cause == "pending":
-            status: Any = "pending"
-        elif result is not None and result["stop_reason"] in COMPLETE:
-            status = "completed"
-        elif cause in ("cancelled", "timeout"):
-            status = cause
-            limit = self._time_limit_s if cause == "timeout" else None
-            error = _stopped_message(limit, exit_code, result)
-        elif result is not None:
-            status = "cancelled"
-            error = _stopped_message(None, exit_code, result)
-        else:
-            status = "failed"
-            error = child.last_line().removeprefix("error: ")[:MAX_ERROR_CHARS]
-            if exit_code is not None and exit_code < 0:
-                error = f"killed by signal {-exit_code}; last output: {error}"
-        if self._runs.finish(run, status, exit_code=exit_code, error=error, result=result):
+            return _Outcome("pending", exit_code, None, result)
+        if result is not None and result["stop_reason"] in COMPLETE:
+            return _Outcome("completed", exit_code, None, result)
+        if cause == "timeout":
+            stopped = _stopped_message(self._time_limit_s, exit_code, result)
+            return _Outcome("timeout", exit_code, stopped, result)
+        if cause == "cancelled" or result is not None:
+            stopped = _stopped_message(None, exit_code, result)
+            return _Outcome("cancelled", exit_code, stopped, result)
+        error = child.last_line().removeprefix("error: ")[:MAX_ERROR_CHARS]
+        if exit_code is not None and exit_code < 0:
+            error = f"killed by signal {-exit_code}; last output: {error}"
+        return _Outcome("failed", exit_code, error)
+
+    def _conclude(self, run: Run, outcome: _Outcome) -> None:
+        """Record how a run ended, unless another worker took it over."""
+        if self._runs.finish(
+            run,
+            outcome.status,
+            exit_code=outcome.exit_code,
+            error=outcome.error,
+            result=outcome.result,
+        ):
             self._plugins.observe("tunix_run_finished", run=self._runs.get(run.id))
+
+
+def _report(lines: Iterator[str], log: LogWriter) -> None:
+    for line in lines:
+        log.feed("stdout", f"{line}\n".encode())
+
+
+def _note(log: RunLog, text: str, stream: Stream = "stderr") -> None:
+    """A line of the worker's own, where the log can be written."""
+    with suppress(OSError), log.writer() as writer:
+        writer.feed(stream, f"{text}\n".encode())
+
+
+def _said(error: Exception) -> str:
+    """What went wrong, on one line."""
+    text = str(error) if isinstance(error, TunixError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())
 
 
 def _stopped_message(

@@ -16,6 +16,7 @@ from tunix_core.cli._training import TrainingProgress
 from tunix_core.codec import unstructure
 from tunix_core.errors import TunixError, UsageError
 from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus
+from tunix_core.run_log import RunLog
 from tunix_core.workspace import Workspace
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
@@ -49,6 +50,8 @@ def command() -> None:
 @click.option("--template", default="show_your_work", show_default=True, help="Rendering.")
 @click.option("--eval-dataset", help="Dataset for the loss during training.")
 @click.option("--time-budget", type=Duration(), help="End with a usable model after, say, 8h30m.")
+@click.option("--output-dir", metavar="PATH", help="Find it as outputs/PATH in the workspace too.")
+@click.option("--dry-run", is_flag=True, help="Check data and settings; train nothing.")
 @click.option("--detach", is_flag=True, help="Only enqueue; a `tunix-rt worker` executes it.")
 @json_option
 @pass_workspace
@@ -61,6 +64,8 @@ def start(
     template: str,
     eval_dataset: str | None,
     time_budget: float | None,
+    output_dir: str | None,
+    dry_run: bool,
     detach: bool,
     as_json: bool,
 ) -> None:
@@ -76,6 +81,8 @@ def start(
         template=template,
         eval_dataset_key=eval_dataset,
         time_budget_s=time_budget,
+        mode="dry-run" if dry_run else "local",
+        output_dir=output_dir,
     )
     _execute(workspace, run, detach, as_json)
 
@@ -119,7 +126,10 @@ def _execute(workspace: Workspace, run: Run, detach: bool, as_json: bool) -> Non
         say(f"run {run.id}")
         with TrainingProgress(workspace, run) as progress:
             run = workspace.worker().execute(run.id, progress)
-    emit(unstructure(run), as_json, table=lambda: _print_run(run))
+    if run.mode == "dry-run" and not detach and not as_json:
+        _print_log(workspace.runs.log(run.id), 0)
+    else:
+        emit(unstructure(run), as_json, table=lambda: _print_run(run))
     if run.status not in ("completed", "pending"):
         raise TunixError(f"run {run.id} ended as {run.status}: {run.error}")
 
@@ -180,7 +190,9 @@ def _print_run(run: Run) -> None:
         ("steps", result.get("steps", "")),
         *result.get("metrics", {}).items(),
         *result.get("timings", {}).items(),
-        ("directory", run.output_dir),
+        ("mode", "" if run.mode == "local" else run.mode),
+        ("directory", f"runs/{run.id}"),
+        ("output_dir", "" if run.output_dir.endswith(run.id) else run.output_dir),
     ]
     print_fields((name, value) for name, value in rows if value != "")
 
@@ -191,22 +203,34 @@ def _print_run(run: Run) -> None:
 @pass_workspace
 def logs(workspace: Workspace, run_id: str, follow: bool) -> None:
     """Print what a run printed."""
-    path = workspace.runs.log_path(run_id)
-    position = _print_from(path, 0)
+    log = workspace.runs.log(run_id)
+    seq = _print_log(log, 0)
     while follow and workspace.runs.get(run_id).status not in TERMINAL_STATUSES:
         time.sleep(0.5)
-        position = _print_from(path, position)
-    _print_from(path, position)
+        seq = _print_log(log, seq)
+    _print_log(log, seq)
 
 
-def _print_from(path: Path, position: int) -> int:
-    if not path.exists():
-        return position
-    with path.open("rb") as file:
-        file.seek(position)
-        content = file.read()
-    click.echo(content.decode("utf-8", "replace"), nl=False)
-    return position + len(content)
+def _print_log(log: RunLog, since_seq: int) -> int:
+    """Print what is new; returns the number of the last chunk."""
+    for chunk in log.read(since_seq):
+        click.echo(chunk.chunk, nl=False)
+        since_seq = chunk.seq
+    return since_seq
+
+
+@command.command()
+@click.argument("run_id")
+@json_option
+@pass_workspace
+def artifacts(workspace: Workspace, run_id: str, as_json: bool) -> None:
+    """List the files of a run.
+
+    Example: tunix-rt runs artifacts 3f2a
+    """
+    files = workspace.runs.artifacts(run_id)
+    rows = [{"path": file.path, "size": file.size} for file in files]
+    emit([unstructure(file) for file in files], as_json, table=lambda: print_table(rows))
 
 
 @command.command()

@@ -16,6 +16,7 @@ _COLUMNS = (
     "id, status, trainer, dataset_key, model_id, mode, config, output_dir, plugins, created_at, "
     "started_at, completed_at, exit_code, error, token, result"
 )
+_ABANDONED = "status IN ('running', 'cancel_requested') AND lease_expires < ?1"
 
 
 def insert(database: Database, run: Run) -> None:
@@ -137,14 +138,32 @@ def transition(
     return cursor.rowcount == 1
 
 
-def abandoned(database: Database, now: float) -> list[tuple[str, int, RunStatus]]:
-    """(id, token, status) of the runs whose lease has run out."""
-    rows = database.conn.execute(
-        "SELECT id, token, status FROM runs WHERE status IN ('running', 'cancel_requested') "
-        "AND lease_expires < ?",
-        (now,),
-    )
-    return [tuple(row) for row in rows]
+def update_config(database: Database, run: Run) -> None:
+    """Replace the trainer and the configuration of a run, while its claim is good."""
+    with write_transaction(database) as connection:
+        connection.execute(
+            "UPDATE runs SET trainer = ?, config = ? WHERE id = ? AND token = ?",
+            (run.trainer, json.dumps(run.config), run.id, run.token),
+        )
+
+
+def any_abandoned(database: Database, now: float) -> bool:
+    """Whether the lease of a run has run out; takes no lock."""
+    row = database.conn.execute(f"SELECT 1 FROM runs WHERE {_ABANDONED} LIMIT 1", (now,))  # noqa: S608
+    return row.fetchone() is not None
+
+
+def end_abandoned(database: Database, now: float, completed_at: str) -> None:
+    """End every run whose lease has run out: as cancelled when that was asked for."""
+    with write_transaction(database) as connection:
+        connection.execute(
+            "UPDATE runs SET "  # noqa: S608
+            "status = CASE status WHEN 'cancel_requested' THEN 'cancelled' ELSE 'failed' END, "
+            "lease_expires = NULL, completed_at = ?2, exit_code = NULL, result = NULL, "
+            "error = 'its worker died; continue with: tunix-rt runs resume ' || id "
+            f"WHERE {_ABANDONED}",
+            (now, completed_at),
+        )
 
 
 def _run(row: sqlite3.Row | tuple[Any, ...]) -> Run:

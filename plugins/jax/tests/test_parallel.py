@@ -129,6 +129,13 @@ def test_two_processes_stop_together_and_go_on_as_if_they_had_not(
     np.testing.assert_allclose(losses(stopped) + losses(resumed), alone, atol=1e-5)
 
 
+def test_the_device_that_is_set_is_the_one_that_is_used(data: Path, tmp_path: Path) -> None:
+    settings = {**SETTINGS, "steps": 1, "device": "cpu"}
+    process = start(tmp_path / "run", data, settings, 1, {"JAX_PLATFORMS": "cuda"})
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+
+
 @pytest.mark.parametrize("changes", [{"accumulation": 4}, {"accumulation": 16}])
 def test_accumulation_gives_the_losses_of_one_batch(
     changes: dict[str, Any], data: Path, alone: list[float], tmp_path: Path
@@ -149,6 +156,9 @@ def test_what_cannot_be_arranged_is_said_in_one_line(data: Path, tmp_path: Path)
     process = start(tmp_path / "run", data, SETTINGS, 1, {"JAX_PLATFORMS": "cuda"})
     _, errors = process.communicate(timeout=300)
     assert "no cuda here" in errors
+    process = start(tmp_path / "run", data, {**SETTINGS, "device": "tpu"}, 1, {})
+    _, errors = process.communicate(timeout=300)
+    assert "no tpu here" in errors
     settings = {**SETTINGS, "mesh": {"fsdp": 1, "tensor": 4}}
     process = start(tmp_path / "run", data, settings, 4, {})
     _, errors = process.communicate(timeout=300)

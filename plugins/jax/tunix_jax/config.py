@@ -13,10 +13,11 @@ from tunix_jax.models.decoder_config import DecoderConfig, Lora, not_negative, p
 from tunix_jax.models.shapes import SHAPES
 
 # Settings that may change between a stop and a resume without changing what is computed; another
-# mesh changes the order of sums, and with it their last bits.
+# mesh or device changes the order of sums, and with it their last bits.
 FREE_SETTINGS = frozenset(
     {
         "checkpoint_every",
+        "device",
         "keep_checkpoints",
         "export_dtype",
         "mesh",
@@ -106,6 +107,7 @@ class TrainerConfig:
         attention: ``dense``, ``blockwise``, ``splash`` (TPU kernel), or ``auto``.
         unroll: Blocks per iteration of the loop over them; 0 is all on a CPU, else 1.
         loss_chunk: Tokens whose logits are in memory at once; 0 chooses by the vocabulary.
+        device: Kind of device to train on; ``auto`` takes the best that is there.
         mesh: How devices are arranged.
         checkpoint_every: Steps between checkpoints; 0 makes none before the end.
         keep_checkpoints: How many of the newest are kept.
@@ -153,6 +155,7 @@ class TrainerConfig:
     attention: Literal["auto", "dense", "blockwise", "splash"] = "auto"
     unroll: int = field(default=0, validator=not_negative)
     loss_chunk: int = field(default=0, validator=not_negative)
+    device: Literal["auto", "cpu", "cuda", "tpu"] = "auto"
     mesh: MeshConfig = MeshConfig()
     checkpoint_every: int = field(default=100, validator=not_negative)
     keep_checkpoints: int = field(default=2, validator=positive)

@@ -14,6 +14,11 @@ def tunix_trainers() -> list[TrainerContribution]:
             summary="Decoder language models with JAX, Flax, Optax and Orbax",
             factory="tunix_jax.trainer:JaxTrainer",
             config="tunix_jax.config:TrainerConfig",
+            request_fields={
+                "num_epochs": "epochs",
+                "batch_size": "rows",
+                "max_seq_length": "max_length",
+            },
         )
     ]
 

@@ -7,7 +7,6 @@ Rows are spread over ``data`` and ``fsdp``.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -69,14 +68,15 @@ def present_devices(platform: str | None = None) -> list[Any]:
         platform: ``cpu``, ``gpu`` or ``tpu``; None for the best that is there.
 
     Raises:
-        UsageError: There is none of that kind, or of the kind in ``JAX_PLATFORMS``.
+        UsageError: There is none of that kind, or of the kind that was chosen for the process.
     """
     try:
         return list(jax.devices(platform))
     except (RuntimeError, AssertionError):
-        wanted = platform or os.environ.get("JAX_PLATFORMS") or "device"
+        wanted = platform or jax.config.values["jax_platforms"] or "device"
         raise UsageError(
-            f"no {wanted} here", "unset JAX_PLATFORMS, or set it to a kind that is here, as cpu"
+            f"no {wanted} here",
+            "unset JAX_PLATFORMS and the setting device, or name a kind that is here, as cpu",
         ) from None
 
 

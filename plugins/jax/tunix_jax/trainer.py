@@ -42,12 +42,14 @@ class JaxTrainer:
             ConflictError: The checkpoint belongs to another config or other data.
             TunixError: The loss is no longer a number, or has left all bounds.
         """
+        config: TrainerConfig = job.config
+        choose_device(config.device)
         join_processes(job.further_host)
         use_compilation_cache()
-        config: TrainerConfig = job.config
         if config.early_stopping_patience and job.eval_data is None:
             raise UsageError("early stopping needs held-out data", "give --eval-dataset")
         mesh = make_mesh(config.mesh.sizes)
+        _check_device(config.device, mesh.devices.flat[0].platform)
         origin = _origin(job)
         program = TrainProgram(config, origin.shape, mesh)
         rows, held_out, data = _data(job, origin.encoder)
@@ -99,6 +101,22 @@ class JaxTrainer:
         use_compilation_cache()
         params, shape, encoder, dtype = load_model(model_dir)
         return JaxPredictor(params, Decoder(shape), encoder, config, dtype)
+
+
+def choose_device(device: str) -> None:
+    """Let the process compute on a kind of device, before it touches any.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``tpu``; ``auto`` leaves the choice to JAX.
+    """
+    if device != "auto":
+        jax.config.update("jax_platforms", device)
+
+
+def _check_device(device: str, platform: str) -> None:
+    """Refuse to train elsewhere than asked: a process that has begun on a device stays there."""
+    if device not in ("auto", "cuda" if platform == "gpu" else platform):
+        raise UsageError(f"device: this process computes on {platform} already", "start another")
 
 
 def use_compilation_cache() -> None:

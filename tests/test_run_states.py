@@ -1,0 +1,227 @@
+"""The states of a run, under every order of events that Hypothesis thinks of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from attrs import define, field
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from tunix_core import Workspace
+from tunix_core.errors import ConflictError
+from tunix_core.plugins import Plugins
+from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus
+from tunix_core.runs import LEASE_S, Runs
+from tunix_core.training_requests import TrainingRequest
+
+LEGAL: dict[RunStatus, set[RunStatus]] = {
+    "pending": {"running", "cancelled"},
+    "running": {"completed", "failed", "timeout", "cancelled", "cancel_requested", "pending"},
+    "cancel_requested": {"completed", "failed", "timeout", "cancelled", "pending"},
+    "completed": set(),
+    "failed": {"pending"},
+    "timeout": {"pending"},
+    "cancelled": {"pending"},
+}
+ENDINGS: tuple[RunStatus, ...] = ("completed", "failed", "timeout", "cancelled", "pending")
+
+
+@define
+class Expected:
+    """What a run should look like.
+
+    Args:
+        status: Its state.
+        claims: What workers were given, oldest first; only the last counts.
+        expires: When its lease runs out.
+    """
+
+    status: RunStatus = "pending"
+    claims: list[Run] = field(factory=list)
+    expires: float = 0.0
+    error: bool = False
+
+
+class RunStates(RuleBasedStateMachine):
+    """Two services over one database, as two processes would hold them, and a clock."""
+
+    runs = Bundle("runs")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = 1_000_000.0
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr("tunix_core.runs.time", SimpleNamespace(time=lambda: self.clock))
+        self.folder = TemporaryDirectory()
+        plugins = Plugins.of()
+        self.open = [Workspace(Path(self.folder.name), plugins) for _ in range(2)]
+        self.expected: dict[str, Expected] = {}
+
+    def teardown(self) -> None:
+        self.every_service_sees_every_run_as_it_should_be()
+        for workspace in self.open:
+            workspace.close()
+        self.folder.cleanup()
+        self.patch.undo()
+
+    def service(self, number: int) -> Runs:
+        return self.open[number].runs
+
+    def is_held(self, run_id: str) -> bool:
+        return self.expected[run_id].status in ("running", "cancel_requested")
+
+    def become(self, run_id: str, status: RunStatus) -> None:
+        expected = self.expected[run_id]
+        assert status in LEGAL[expected.status], f"{expected.status} to {status}"
+        expected.status = status
+
+    # Few runs, so that much happens to each.
+    @precondition(lambda self: len(self.expected) < 2)
+    @rule(target=runs, number=st.integers(0, 1))
+    def create(self, number: int) -> str:
+        request = TrainingRequest(dataset_key="any", model_id="any", trainer="any")
+        run = self.service(number).submit(request)
+        self.expected[run.id] = Expected()
+        return run.id
+
+    @rule(number=st.integers(0, 1))
+    def claim_the_oldest(self, number: int) -> None:
+        self.expire()
+        waiting = [run_id for run_id, e in self.expected.items() if e.status == "pending"]
+        claimed = self.service(number).claim(f"worker {number}")
+        assert (claimed and claimed.id) == (waiting[0] if waiting else None)
+        if claimed is not None:
+            self.take(claimed)
+
+    @rule(number=st.integers(0, 1), run_id=runs)
+    def claim_one(self, number: int, run_id: str) -> None:
+        self.expire()
+        claimed = self.service(number).claim(f"worker {number}", run_id)
+        assert (claimed is not None) == (self.expected[run_id].status == "pending")
+        if claimed is not None:
+            self.take(claimed)
+
+    def take(self, claimed: Run) -> None:
+        expected = self.expected[claimed.id]
+        self.become(claimed.id, "running")
+        assert claimed.token == len(expected.claims) + 1
+        expected.claims.append(claimed)
+        expected.expires = self.clock + LEASE_S
+        expected.error = False
+
+    @rule(seconds=st.sampled_from([LEASE_S + 1.0, LEASE_S - 1.0]))
+    def wait(self, seconds: float) -> None:
+        self.clock += seconds
+
+    def expire(self) -> None:
+        """What any look at the runs does to those whose worker was not heard of in time."""
+        for run_id, expected in self.expected.items():
+            if self.is_held(run_id) and expected.expires < self.clock:
+                cancelled = expected.status == "cancel_requested"
+                self.become(run_id, "cancelled" if cancelled else "failed")
+                expected.error = True
+
+    @rule(number=st.integers(0, 1), run_id=runs, data=st.data())
+    def heartbeat(self, number: int, run_id: str, data: st.DataObject) -> None:
+        expected = self.expected[run_id]
+        if not expected.claims:
+            return
+        claim = data.draw(st.sampled_from(expected.claims))
+        newest = claim is expected.claims[-1]
+        status = self.service(number).heartbeat(claim)
+        assert status == (expected.status if newest else None)
+        if newest:
+            expected.expires = self.clock + LEASE_S
+        self.expire()
+
+    @rule(number=st.integers(0, 1), run_id=runs, data=st.data(), ending=st.sampled_from(ENDINGS))
+    def finish(self, number: int, run_id: str, data: st.DataObject, ending: RunStatus) -> None:
+        expected = self.expected[run_id]
+        if not expected.claims:
+            return
+        claim = data.draw(st.sampled_from(expected.claims))
+        held = claim is expected.claims[-1] and self.is_held(run_id)
+        error = None if ending in ("completed", "pending") else "it ended"
+        assert self.service(number).finish(claim, ending, error=error) == held
+        if held:
+            self.become(run_id, ending)
+            expected.error = error is not None
+
+    @rule(number=st.integers(0, 1), run_id=runs)
+    def cancel(self, number: int, run_id: str) -> None:
+        self.expire()
+        status = self.expected[run_id].status
+        cancel = self.service(number).cancel
+        if status == "pending":
+            self.become(run_id, "cancelled")
+            self.expected[run_id].error = True
+        elif status == "running":
+            self.become(run_id, "cancel_requested")
+        self.allow(lambda: cancel(run_id), status not in TERMINAL_STATUSES)
+
+    @rule(number=st.integers(0, 1), run_id=runs)
+    def resume(self, number: int, run_id: str) -> None:
+        self.expire()
+        status = self.expected[run_id].status
+        resume = self.service(number).resume
+        resumable = "pending" in LEGAL[status] and status in TERMINAL_STATUSES
+        if resumable:
+            self.become(run_id, "pending")
+            self.expected[run_id].error = False
+        self.allow(lambda: resume(run_id), resumable)
+
+    def allow(self, action: Callable[[], Any], allowed: bool) -> None:
+        if allowed:
+            action()
+            return
+        with pytest.raises(ConflictError):
+            action()
+
+    @rule()
+    def every_service_sees_every_run_as_it_should_be(self) -> None:
+        self.expire()
+        for number in range(2):
+            for run in self.service(number).list(limit=1000):
+                expected = self.expected[run.id]
+                assert run.status == expected.status
+                assert run.token == len(expected.claims)
+                assert (run.completed_at is not None) == (run.status in TERMINAL_STATUSES)
+                assert (run.error is not None) == expected.error
+                if self.is_held(run.id):
+                    assert run.started_at is not None
+
+
+def test_a_run_whose_worker_died_ends_as_was_asked(tmp_path: Path) -> None:
+    request = TrainingRequest(dataset_key="any", model_id="any", trainer="any")
+    with Workspace(tmp_path, Plugins.of()) as workspace, pytest.MonkeyPatch.context() as patch:
+        runs = workspace.runs
+        ids = [runs.submit(request).id for _ in range(3)]
+        lost, cancelled, busy = [run for _ in ids if (run := runs.claim("a worker"))]
+        runs.cancel(cancelled.id)
+        clock = SimpleNamespace(time=lambda: 1e12)
+        patch.setattr("tunix_core.runs.time", clock)
+        # A worker that is busy with its own run notices; nobody has to ask for the others.
+        assert runs.heartbeat(busy) == "running"
+        ended = {run.id: run for run in runs.list()}
+        assert [ended[run_id].status for run_id in ids] == ["failed", "cancelled", "running"]
+        assert "runs resume" in str(ended[lost.id].error)
+        assert not runs.finish(lost, "completed")
+
+
+def test_a_run_only_changes_as_it_may() -> None:
+    run_state_machine_as_test(
+        RunStates, settings=settings(max_examples=60, stateful_step_count=50, deadline=None)
+    )
