@@ -1,0 +1,232 @@
+"""The state machine behind a tuning job: judge what has ended, suggest what is next, conclude."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, suppress
+from typing import Any
+
+from sqlite_utils import Database
+
+from tunix_core.clock import new_id, now
+from tunix_core.errors import ConflictError, NotFoundError, TunixError
+from tunix_core.evaluations import Evaluations
+from tunix_core.paths import WorkspacePaths
+from tunix_core.plugins import Plugins
+from tunix_core.processes import FileLock
+from tunix_core.protocols import Observation, SuggestRequest, Tuner
+from tunix_core.records import TERMINAL_STATUSES, Run, TuningJob, TuningStatus, TuningTrial
+from tunix_core.runs import Runs
+from tunix_core.search_space import SearchSpace
+from tunix_core.store import tuning as store
+from tunix_core.tunables import measure, trial_settings
+
+# A run whose worker died goes on in another one, but not for ever: it may be what kills them.
+MAX_RESTARTS = 4
+WORKER_DIED = "its worker died"
+MAX_ERROR_CHARS = 500
+
+
+class TuningSteps:
+    """Moves jobs on, one worker per job at a time.
+
+    Each step is stored before the next is taken, and a trial is stored before its run is made,
+    under an id that it names: whoever comes after a crash goes on where it struck.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        plugins: Plugins,
+        paths: WorkspacePaths,
+        runs: Runs,
+        evaluations: Evaluations,
+    ) -> None:
+        self._database = database
+        self._plugins = plugins
+        self._paths = paths
+        self._runs = runs
+        self._evaluations = evaluations
+
+    def advance(self, job_id: str) -> bool:
+        """Take the steps that are due; False when there are none or another worker is at it."""
+        folder = self._paths.root / "tuning"
+        folder.mkdir(exist_ok=True)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(FileLock(folder / f"{job_id}.lock", wait_s=0.0))
+            except ConflictError:
+                return False
+            job = self._job(job_id)
+            advanced = False
+            for trial in self.running(job_id):
+                advanced |= self._follow(job, trial)
+            while self._begin(job):
+                advanced = True
+            return self._conclude(job) or advanced
+
+    def running(self, job_id: str) -> list[TuningTrial]:
+        """The trials of a job that have not ended."""
+        trials = store.trials(self._database, job_id)
+        return [trial for trial in trials if trial.status == "running"]
+
+    def run(self, trial: TuningTrial) -> Run | None:
+        """The run of a trial; None when it has not been made yet."""
+        with suppress(NotFoundError):
+            return self._runs.get(trial.run_id or "")
+        return None
+
+    def end(
+        self,
+        job: TuningJob,
+        status: TuningStatus,
+        error: str | None = None,
+        sources: tuple[TuningStatus, ...] = ("running",),
+    ) -> bool:
+        """End a job that is in one of ``sources``, with the best trial so far."""
+        best = best_trial(job, store.trials(self._database, job.id))
+        changes = {
+            "completed_at": now(),
+            "error": error,
+            "best_run_id": None if best is None else best.run_id,
+            "best_params": None if best is None else dict(best.params),
+        }
+        return store.end(self._database, job.id, sources, status, changes)
+
+    def abandon(self, trial: TuningTrial, run: Run, reason: str) -> None:
+        """End a trial together with its run."""
+        with suppress(ConflictError):
+            self._runs.cancel(run.id)
+        self._fail(trial, reason)
+
+    def _job(self, job_id: str) -> TuningJob:
+        return store.find(self._database, job_id)[0]
+
+    def _follow(self, job: TuningJob, trial: TuningTrial) -> bool:
+        """Do what the states of a running trial's job and run ask for."""
+        run = self.run(trial)
+        # Asked each time: people cancel while earlier trials are judged.
+        status = self._job(job.id).status
+        if status != "running":
+            if run is None:
+                self._refuse(trial, f"the job is {status}")
+            else:
+                self.abandon(trial, run, f"the job is {status}")
+        elif run is None:
+            self._enqueue(job, trial)
+        elif run.status not in TERMINAL_STATUSES:
+            return False
+        elif run.status == "completed":
+            self._judge(job, trial, run)
+        elif (run.error or "").startswith(WORKER_DIED) and store.count_restart(
+            self._database, trial.id, MAX_RESTARTS
+        ):
+            self._runs.resume(run.id)
+        else:
+            self._fail(trial, run.error or f"the run is {run.status}")
+        return True
+
+    def _judge(self, job: TuningJob, trial: TuningTrial, run: Run) -> None:
+        try:
+            value = measure(self._evaluations, job, run)
+        except Exception as error:
+            self._fail(trial, _say(error))
+            return
+        changes = {"metric_value": value, "completed_at": now()}
+        store.end_trial(self._database, trial.id, "completed", changes)
+
+    def _begin(self, job: TuningJob) -> bool:
+        """Make the next trial, if one is due.
+
+        It is due once the trial ``max_concurrent_trials`` before it, and all before that, have
+        ended, and it is suggested from these alone: so the same seed gives the same trials,
+        however many workers there are and however long each takes.
+        """
+        trials = store.trials(self._database, job.id)
+        seen = max(0, len(trials) - job.max_concurrent_trials + 1)
+        if (
+            self._job(job.id).status != "running"
+            or len(trials) >= store.wanted_trials(self._database, job.id)
+            or any(trial.status == "running" for trial in trials[:seen])
+        ):
+            return False
+        try:
+            params = self._suggest(job, trials, seen)
+        except Exception as error:
+            self.end(job, "failed", f"tuner {job.tuner}: {_say(error)}")
+            return True
+        trial = TuningTrial(
+            id=new_id(),
+            job_id=job.id,
+            number=len(trials) + 1,
+            run_id=new_id(),
+            params=params,
+            status="running",
+            created_at=now(),
+        )
+        if store.add_trial(self._database, trial):
+            self._enqueue(job, trial)
+        return True
+
+    def _suggest(self, job: TuningJob, trials: list[TuningTrial], seen: int) -> dict[str, Any]:
+        tuner = self._plugins.find("tuner", job.tuner).create()
+        if not isinstance(tuner, Tuner):
+            raise TunixError("it is no tuner")
+        space = SearchSpace.parse(job.search_space)
+        ended = [Observation(t.params, t.metric_value, t.status == "failed") for t in trials[:seen]]
+        pending = [Observation(trial.params) for trial in trials[seen:]]
+        number = len(trials) + 1
+        request = SuggestRequest(space, (*ended, *pending), job.metric_mode, job.seed, number)
+        params = tuner.suggest(request)
+        problems = space.problems(params)
+        if problems:
+            raise TunixError(f"its suggestion lies outside the space: {'; '.join(problems)}")
+        return {name: params[name] for name in space.parameters}
+
+    def _enqueue(self, job: TuningJob, trial: TuningTrial) -> None:
+        """Make the run that a stored trial names."""
+        try:
+            provided = self._plugins.find("trainer", job.trainer)
+            self._runs.create(
+                job.dataset_key,
+                provided.full_name,
+                trial_settings(provided, job, trial.params),
+                seed=job.seed,
+                eval_dataset_key=job.eval_dataset_key,
+                run_id=trial.run_id,
+            )
+        except (TunixError, OSError) as error:
+            self._refuse(trial, _say(error))
+
+    def _conclude(self, job: TuningJob) -> bool:
+        """End a running job all of whose trials have ended."""
+        trials = store.trials(self._database, job.id)
+        wanted = store.wanted_trials(self._database, job.id)
+        if len(trials) < wanted or any(trial.status == "running" for trial in trials):
+            return False
+        if best_trial(job, trials) is not None:
+            return self.end(job, "completed")
+        reason = f"all {len(trials)} trials failed; the last: {trials[-1].error}"
+        return self.end(job, "failed", reason)
+
+    def _fail(self, trial: TuningTrial, error: str) -> None:
+        changes = {"error": error, "completed_at": now()}
+        store.end_trial(self._database, trial.id, "failed", changes)
+
+    def _refuse(self, trial: TuningTrial, error: str) -> None:
+        """End a trial whose run was never made."""
+        changes = {"error": error, "completed_at": now(), "run_id": None}
+        store.end_trial(self._database, trial.id, "failed", changes)
+
+
+def best_trial(job: TuningJob, trials: list[TuningTrial]) -> TuningTrial | None:
+    """The best completed trial by the job's metric, the earliest of several; None without any."""
+    sign = 1.0 if job.metric_mode == "max" else -1.0
+    measured = [(sign * t.metric_value, t) for t in trials if t.metric_value is not None]
+    return max(measured, key=lambda pair: pair[0])[1] if measured else None
+
+
+def _say(error: Exception) -> str:
+    """What went wrong, on one line."""
+    known = isinstance(error, TunixError)
+    text = str(error) if known else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())[:MAX_ERROR_CHARS]
