@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from statistics import fmean
 
-from attrs import evolve
 from sqlite_utils import Database
 
 from tunix_core.clock import new_id, now
-from tunix_core.codec import structure, unstructure
+from tunix_core.codec import structure
+from tunix_core.contributions import EvaluatorContribution
 from tunix_core.datasets import Datasets
-from tunix_core.errors import NotFoundError, TunixError
+from tunix_core.errors import ConflictError, NotFoundError, TunixError, UsageError
+from tunix_core.judging import NothingSaid, Progress, judge_items
 from tunix_core.paths import WorkspacePaths
 from tunix_core.plugins import Plugins, Provided
 from tunix_core.predictions import Predictions, PredictionSet
 from tunix_core.processes import FileLock
-from tunix_core.protocols import Evaluator
-from tunix_core.records import Completion, Evaluation, Item, Score
+from tunix_core.protocols import Evaluator, GenerationConfig
+from tunix_core.records import TERMINAL_STATUSES, Evaluation, Item, Run, Score
 from tunix_core.runs import Runs
 from tunix_core.store import evaluations as store
+from tunix_core.verdicts import RunVerdict, decide
 
-DEFAULT_EVALUATORS = ("answer_correctness", "show_your_work", "step_validity")
-NO_PREDICTION = "no prediction"
-
-Progress = Callable[[int, int], None]
+DEFAULT_JUDGE = "answer_correctness"
+DEFAULT_EVALUATORS = (DEFAULT_JUDGE, "show_your_work", "step_validity")
+# The end of a run and whoever waits for it may judge it at once: the second takes over the work
+# of the first.
+WAIT_S = 600.0
+NO_ITEMS = ".empty"
 
 
 class Evaluations:
@@ -75,6 +81,55 @@ class Evaluations:
         items = list(self._datasets.items(dataset_key))
         return [self._evaluate(one, predictions, items, on_progress) for one in provided]
 
+    def judge(
+        self,
+        run_id: str,
+        judge: str = DEFAULT_JUDGE,
+        dataset_key: str | None = None,
+        generation: GenerationConfig | None = None,
+        on_progress: Progress | None = None,
+    ) -> Evaluation:
+        """Let an ended run's model answer what it has not answered yet, and judge all of it.
+
+        A run that ended without a model is judged as if every answer was missing: it scores 0.0.
+
+        Args:
+            run_id: The run.
+            judge: Name of an evaluator.
+            dataset_key: What is answered; by default the run's held-out data, else its data.
+            generation: How to sample; by default what answers there are, else greedy ones.
+            on_progress: Called with (done, total) while items are answered, then judged.
+
+        Raises:
+            NotFoundError: No such run or dataset.
+            UsageError: No such evaluator.
+            ConflictError: A dry run, or one that has not ended; or it has answered the dataset
+                with another generation config.
+        """
+        provided = self._judge_called(judge)
+        run = self._runs.get(run_id)
+        if run.mode == "dry-run":
+            raise ConflictError(f"run {run.id} is a dry run: it makes no model to be judged")
+        if run.status not in TERMINAL_STATUSES:
+            raise ConflictError(f"run {run.id} is {run.status}", "judge it when it has ended")
+        if run.status != "completed" and run.result is None:
+            return self._judge_nothing(provided, run, dataset_key)
+        key = dataset_key or _own_dataset(run)
+        predictions = self._answers(run, key, generation, on_progress)
+        return self._evaluate(provided, predictions, list(self._datasets.items(key)), on_progress)
+
+    def verdict(self, evaluation: Evaluation) -> RunVerdict:
+        """What an evaluation comes to, by the rules of :mod:`tunix_core.verdicts`."""
+        if evaluation.verdict is not None:
+            return evaluation.verdict
+        return decide(evaluation.evaluator, evaluation.score, self.scores(evaluation))
+
+    def metrics(self, evaluation: Evaluation) -> dict[str, float]:
+        """The score under the evaluator's bare name, when there is one, and its other figures."""
+        name = evaluation.evaluator.split("/", 1)[1]
+        score = {} if evaluation.score is None else {name: evaluation.score}
+        return {**score, **evaluation.scorecard.metrics}
+
     def get(self, evaluation_id: str) -> Evaluation:
         """An evaluation by its id.
 
@@ -105,6 +160,19 @@ class Evaluations:
             )
         return found[0]
 
+    def latest(self, run_id: str) -> Evaluation:
+        """The newest evaluation of a run, by whichever evaluator.
+
+        Raises:
+            NotFoundError: No such run, or it was not evaluated.
+        """
+        run = self._runs.get(run_id)
+        found = store.select(self._database, {"run_id": run.id}, 1)
+        if not found:
+            hint = f"make one with: tunix-rt eval run {run.id[:8]} --dataset KEY"
+            raise NotFoundError(f"run {run.id} has no evaluation", hint)
+        return found[0]
+
     def of_run(self, run_id: str) -> list[Evaluation]:
         """Every evaluation of a run, newest first."""
         return store.select(self._database, {"run_id": self._runs.get(run_id).id})
@@ -119,19 +187,81 @@ class Evaluations:
 
     def leaderboard(
         self,
-        evaluator: str = "answer_correctness",
+        evaluator: str | None = None,
         dataset_key: str | None = None,
+        *,
+        model_id: str | None = None,
+        config_path: str | None = None,
+        date_from: datetime | None = None,
+        date_to: datetime | None = None,
         limit: int = 50,
         offset: int = 0,
     ) -> list[Evaluation]:
-        """The newest evaluation of every run, best first."""
-        filters = {"evaluator": self._full_name(evaluator)}
-        if dataset_key is not None:
-            filters["dataset_key"] = dataset_key
+        """The newest evaluation of every run, evaluator and dataset, best first.
+
+        Of equal scores the newest comes first; what has no score comes last.
+
+        Args:
+            evaluator: Only by this one; by default by all whose numbers are grades.
+            dataset_key: Only on this dataset.
+            model_id: Only models whose id contains this; upper and lower case are alike.
+            config_path: Only runs whose stored configuration, as JSON text, contains this.
+            date_from: Only what was judged then or later; UTC unless it says otherwise.
+            date_to: Only what was judged then or earlier.
+            limit: At most so many.
+            offset: Leave out so many of the first.
+
+        Raises:
+            UsageError: No such evaluator.
+        """
+        filters = store.LeaderboardFilters(
+            evaluator=None if evaluator is None else self._full_name(evaluator),
+            dataset_key=dataset_key,
+            model_id=model_id,
+            config_text=config_path,
+            date_from=None if date_from is None else _stored(date_from),
+            date_to=None if date_to is None else _stored(date_to),
+        )
         return store.leaderboard(self._database, filters, limit, offset)
 
     def _full_name(self, evaluator: str) -> str:
         return self._plugins.find("evaluator", evaluator).full_name
+
+    def _judge_called(self, name: str) -> Provided:
+        try:
+            return self._plugins.find("evaluator", name)
+        except UsageError as error:
+            known = [p.full_name.split("/", 1)[1] for p in self._plugins.contributions("evaluator")]
+            hints = [error.hint or "", f"known: {', '.join(sorted(set(known)))}"]
+            raise UsageError(error.message, "; ".join(dict.fromkeys(filter(None, hints)))) from None
+
+    def _answers(
+        self,
+        run: Run,
+        dataset_key: str,
+        generation: GenerationConfig | None,
+        on_progress: Progress | None,
+    ) -> PredictionSet:
+        self._datasets.manifest(dataset_key)
+        folder = self._paths.run(run.id) / "evaluations"
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock", WAIT_S):
+            if generation is None:
+                with suppress(NotFoundError):
+                    return self._predictions.read(run.id, dataset_key)
+            return self._predictions.create(run.id, dataset_key, generation, on_progress)
+
+    def _judge_nothing(self, provided: Provided, run: Run, dataset_key: str | None) -> Evaluation:
+        key = dataset_key or _own_dataset(run)
+        try:
+            items = list(self._datasets.items(key))
+        except NotFoundError:
+            # A run may have failed for the very reason that there is no such dataset.
+            if dataset_key is not None:
+                raise
+            items = []
+        nothing = PredictionSet(run.id, key, hashlib.sha256(b"").hexdigest(), ())
+        return self._evaluate(provided, nothing, items, None, has_model=False)
 
     def _evaluate(
         self,
@@ -139,88 +269,64 @@ class Evaluations:
         predictions: PredictionSet,
         items: Sequence[Item],
         on_progress: Progress | None,
+        has_model: bool = True,
     ) -> Evaluation:
+        contribution = provided.contribution
         evaluator = provided.create()
-        if not isinstance(evaluator, Evaluator):
+        if not isinstance(evaluator, Evaluator) or not isinstance(
+            contribution, EvaluatorContribution
+        ):
             raise TunixError(f"{provided.full_name} is no evaluator")
-        version = provided.contribution.version
-        path = self._items_path(provided, predictions)
+        if not has_model:
+            evaluator = NothingSaid(evaluator)
+        path = self._items_path(provided, predictions, items)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            scores = _judge(evaluator, predictions, items, path, on_progress)
+        with FileLock(path, WAIT_S):
+            scores = judge_items(evaluator, predictions, items, path, on_progress)
         scorecard = evaluator.aggregate(scores)
+        score = scorecard.overall.mean if has_model else 0.0
         evaluation = Evaluation(
             id=new_id(),
             run_id=predictions.run_id,
             dataset_key=predictions.dataset_key,
             evaluator=provided.full_name,
-            evaluator_version=version,
-            score=scorecard.overall.mean,
+            evaluator_version=contribution.version,
+            score=score,
             scorecard=scorecard,
             items_path=path.relative_to(self._paths.root).as_posix(),
             predictions_sha256=predictions.sha256,
             created_at=now(),
+            verdict=decide(provided.full_name, score, scores),
+            grade=contribution.grade,
         )
         store.insert(self._database, evaluation)
         return evaluation
 
-    def _items_path(self, provided: Provided, predictions: PredictionSet) -> Path:
+    def _items_path(
+        self, provided: Provided, predictions: PredictionSet, items: Sequence[Item]
+    ) -> Path:
         """The same judge of the same predictions writes the same file."""
         name = provided.full_name.replace("/", ".")
         version = provided.contribution.version
         file = f"{name}-{version}-{predictions.sha256[:16]}.jsonl"
-        folder = self._paths.run(predictions.run_id) / "evaluations" / predictions.dataset_key
-        return folder / file
+        # Without items there may be no dataset, and its key may be any text.
+        folder = predictions.dataset_key if items else NO_ITEMS
+        return self._paths.run(predictions.run_id) / "evaluations" / folder / file
 
 
-def _judge(
-    evaluator: Evaluator,
-    predictions: PredictionSet,
-    items: Sequence[Item],
-    path: Path,
-    on_progress: Progress | None,
-) -> list[Score]:
-    """Append the judgements that are missing; returns all of them."""
-    said: dict[str, list[Completion]] = {}
-    for completion in predictions.completions:
-        said.setdefault(completion.item_id, []).append(completion)
-    scores = _recover(path, items)
-    with path.open("a", encoding="utf-8") as out:
-        for item in items[len(scores) :]:
-            score = _score(evaluator, item, said.get(item.id, []))
-            out.write(json.dumps(unstructure(score), ensure_ascii=False) + "\n")
-            scores.append(score)
-            if on_progress is not None and len(scores) % 100 == 0:
-                on_progress(len(scores), len(items))
-    return scores
+def _own_dataset(run: Run) -> str:
+    """The run's held-out data, else the data that it trains on."""
+    request = run.config.get("request") or {}
+    held_out = run.config.get("eval_dataset_key") or request.get("eval_dataset_key")
+    return str(held_out or run.dataset_key)
 
 
-def _score(evaluator: Evaluator, item: Item, completions: Sequence[Completion]) -> Score:
-    """The judgement of an item: of several samples the mean, explained by the first."""
-    if not completions:
-        # A missing answer is judged as an empty one that was cut off, and counts against the run.
-        judged = evaluator.score(item, Completion(item.id, "", stop="length"))
-        return evolve(judged, details={**judged.details, "fault": NO_PREDICTION})
-    first, *others = (evaluator.score(item, completion) for completion in completions)
-    if not others:
-        return first
-    values = [first.value, *(score.value for score in others)]
-    known = [value for value in values if value is not None]
-    mean = fmean(known) if known else None
-    return evolve(first, value=mean, details={**first.details, "samples": values})
-
-
-def _recover(path: Path, items: Sequence[Item]) -> list[Score]:
-    """Judgements from before an interruption; a torn last line is cut off."""
-    if not path.exists():
-        return []
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    scores = [structure(Score, json.loads(line), "score") for line in whole.splitlines()]
-    wanted = [item.id for item in items[: len(scores)]]
-    if [score.item_id for score in scores] != wanted:
-        raise TunixError(f"{path} belongs to another dataset", "remove it to judge again")
-    if len(whole) != len(content):
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
-    return scores
+def _stored(time: datetime) -> str:
+    """A time as the store writes it."""
+    aware = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+    try:
+        utc = aware.astimezone(UTC)
+    except OverflowError:
+        # A zone away from the first or the last year that can be written.
+        utc = aware.replace(tzinfo=UTC)
+    return utc.isoformat(timespec="microseconds").replace("+00:00", "Z")

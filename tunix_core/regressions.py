@@ -1,8 +1,9 @@
-"""Regression checks: a run's item scores against those of a baseline."""
+"""Regression checks: a run against a baseline, item by item or by one figure."""
 
 from __future__ import annotations
 
 import builtins
+from collections.abc import Sequence
 
 from sqlite_utils import Database
 
@@ -15,12 +16,22 @@ from tunix_core.errors import (
     did_you_mean,
 )
 from tunix_core.evaluations import Evaluations
+from tunix_core.metric_checks import (
+    ITEM_PREFIX,
+    change,
+    details,
+    lower_is_better_for,
+    metric_value,
+    names_a_cost,
+)
 from tunix_core.plugins import Plugins
 from tunix_core.protocols import Comparator, CompareRequest, Tolerance
-from tunix_core.records import Baseline, Evaluation, Verdict
+from tunix_core.records import Baseline, Evaluation, MetricCheck, Verdict
 from tunix_core.store import evaluations as store
 
 DEFAULT_COMPARATOR = "higher-is-better"
+LOWER_COMPARATOR = "lower-is-better"
+PRIMARY_SCORE = "primary_score"
 
 
 class Regressions:
@@ -58,8 +69,7 @@ class Regressions:
             UsageError: An empty name, or no such evaluator or comparator.
             NotFoundError: The run was not evaluated so.
         """
-        if not name.strip():
-            raise UsageError("a baseline needs a name")
+        _check_name(name)
         provided = self._plugins.find("comparator", comparator)
         evaluation = self._evaluations.newest(run_id, evaluator, dataset_key)
         baseline = Baseline(
@@ -71,6 +81,56 @@ class Regressions:
             comparator=provided.full_name,
             evaluation_id=evaluation.id,
             created_at=now(),
+        )
+        return store.put_baseline(self._database, baseline)
+
+    def set_metric_baseline(
+        self,
+        name: str,
+        run_id: str,
+        metric: str = PRIMARY_SCORE,
+        lower_is_better: bool | None = None,
+        eval_set: str | None = None,
+        dataset_key: str | None = None,
+    ) -> Baseline:
+        """Let one figure of a run's newest evaluation be what later runs are compared with.
+
+        Args:
+            name: Name of the baseline; one of the same name is replaced.
+            run_id: The run.
+            metric: ``primary_score`` (0..1), ``score`` (0..100), another figure of an
+                evaluation, or the name of an item in it.
+            lower_is_better: The direction; None leaves it to the figure's name.
+            eval_set: A label, kept as it is.
+            dataset_key: Only evaluations on this dataset count, now and in checks.
+
+        Raises:
+            UsageError: An empty name; the run is not known or not evaluated; no evaluation of
+                it has the figure.
+        """
+        _check_name(name)
+        found = self._evaluated(run_id, dataset_key)
+        evaluation = next((e for e in found if self._value(e, metric) is not None), None)
+        if evaluation is None:
+            known = [PRIMARY_SCORE, "score", *self._evaluations.metrics(found[0])]
+            raise UsageError(
+                f"metric {metric!r} is in no evaluation of run {found[0].run_id}",
+                f"known: {', '.join(dict.fromkeys(known))}",
+            )
+        lower = names_a_cost(metric) if lower_is_better is None else lower_is_better
+        baseline = Baseline(
+            id=new_id(),
+            name=name,
+            run_id=evaluation.run_id,
+            metric=evaluation.evaluator,
+            dataset_key=evaluation.dataset_key,
+            comparator=self._comparator_for(metric, evaluation, lower),
+            evaluation_id=evaluation.id,
+            created_at=now(),
+            metric_name=metric,
+            lower_is_better=lower_is_better,
+            eval_set=eval_set,
+            wanted_dataset_key=dataset_key,
         )
         return store.put_baseline(self._database, baseline)
 
@@ -114,15 +174,116 @@ class Regressions:
                 f"{baseline.metric}, the run by version {after.evaluator_version}",
                 f"judge run {baseline.run_id[:8]} again and set the baseline anew",
             )
+        return baseline, self._compare(baseline, before, after, tolerance or Tolerance())
+
+    def check_metric(self, run_id: str, baseline_name: str) -> MetricCheck:
+        """Compare one figure of a run with that of a baseline; up to 5 % worse passes.
+
+        The run's newest evaluation by the baseline's evaluator on its dataset is taken; without
+        one, the newest by that evaluator, then the newest of all. A baseline that was set to be
+        compared item by item is checked by its ``primary_score``.
+
+        Args:
+            run_id: The run to be checked.
+            baseline_name: The baseline.
+
+        Raises:
+            NotFoundError: No such baseline, or the run's evaluation has no such figure.
+            UsageError: The run is not known or not evaluated.
+        """
+        baseline = self.baseline(baseline_name)
+        before = self._evaluations.get(baseline.evaluation_id)
+        after = _most_like(before, self._evaluated(run_id, baseline.wanted_dataset_key))
+        metric = baseline.metric_name or PRIMARY_SCORE
+        values = [self._value(evaluation, metric) for evaluation in (before, after)]
+        if values[0] is None or values[1] is None:
+            which = f"baseline {baseline.name!r}" if values[0] is None else f"run {after.run_id}"
+            raise NotFoundError(f"metric {metric!r} not found in the evaluation of {which}")
+        paired = self._paired(baseline, before, after)
+        lower = lower_is_better_for(baseline, metric, paired)
+        changed = change(values[0], values[1], lower)
+        return MetricCheck(
+            run_id=after.run_id,
+            baseline_name=baseline.name,
+            baseline_run_id=baseline.run_id,
+            metric_name=metric,
+            lower_is_better=lower,
+            baseline_value=values[0],
+            current_value=values[1],
+            delta=changed.delta,
+            delta_percent=changed.percent,
+            verdict=changed.verdict,
+            details=details(before, after, lower, changed, paired),
+            paired=paired,
+        )
+
+    def _evaluated(self, run_id: str, dataset_key: str | None) -> builtins.list[Evaluation]:
+        """The evaluations of a run, newest first; at least one."""
+        try:
+            found = self._evaluations.of_run(run_id)
+        except NotFoundError as error:
+            # Not the thing that was asked for, but a part of the request.
+            raise UsageError(error.message, error.hint) from None
+        if dataset_key is not None:
+            found = [e for e in found if e.dataset_key == dataset_key]
+        if not found:
+            on = f" on {dataset_key}" if dataset_key else ""
+            raise UsageError(
+                f"run {run_id} has no evaluation{on}",
+                f"make one with: tunix-rt eval run {run_id[:8]} --dataset KEY",
+            )
+        return found
+
+    def _value(self, evaluation: Evaluation, metric: str) -> float | None:
+        scores = self._evaluations.scores(evaluation) if metric.startswith(ITEM_PREFIX) else ()
+        return metric_value(metric, evaluation, self._evaluations.metrics(evaluation), scores)
+
+    def _comparator_for(self, metric: str, evaluation: Evaluation, lower: bool) -> str:
+        """The comparator of the item scores behind a figure."""
+        bare = evaluation.evaluator.split("/", 1)[1]
+        about_items = metric in (PRIMARY_SCORE, "score", bare) or metric.startswith(ITEM_PREFIX)
+        name = LOWER_COMPARATOR if lower and about_items else DEFAULT_COMPARATOR
+        try:
+            return self._plugins.find("comparator", name).full_name
+        except UsageError:
+            # One figure can be compared without any; the name is found once there is one.
+            return name
+
+    def _paired(self, baseline: Baseline, before: Evaluation, after: Evaluation) -> Verdict | None:
+        if _judged_how(before) != _judged_how(after):
+            return None
+        try:
+            return self._compare(baseline, before, after, Tolerance())
+        except (UsageError, NotComparableError):
+            return None
+
+    def _compare(
+        self, baseline: Baseline, before: Evaluation, after: Evaluation, tolerance: Tolerance
+    ) -> Verdict:
         provided = self._plugins.find("comparator", baseline.comparator)
         comparator = provided.create()
         if not isinstance(comparator, Comparator):
             raise TunixError(f"{provided.full_name} is no comparator")
-        request = CompareRequest(
-            self._values(before), self._values(after), tolerance or Tolerance()
-        )
-        return baseline, comparator.compare(request)
+        request = CompareRequest(self._values(before), self._values(after), tolerance)
+        return comparator.compare(request)
 
     def _values(self, evaluation: Evaluation) -> dict[str, float]:
         scores = self._evaluations.scores(evaluation)
         return {score.item_id: score.value for score in scores if score.value is not None}
+
+
+def _check_name(name: str) -> None:
+    if not name.strip():
+        raise UsageError("a baseline needs a name")
+
+
+def _judged_how(evaluation: Evaluation) -> tuple[str, str, str]:
+    return evaluation.evaluator, evaluation.evaluator_version, evaluation.dataset_key
+
+
+def _most_like(before: Evaluation, found: Sequence[Evaluation]) -> Evaluation:
+    """Of evaluations, newest first, the one to be compared with another."""
+    return min(
+        found,
+        key=lambda e: (e.evaluator != before.evaluator, e.dataset_key != before.dataset_key),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import click
@@ -11,10 +12,12 @@ from tunix_core.cli._common import parse_pairs, pass_workspace
 from tunix_core.cli._output import emit, json_option, print_table, progress
 from tunix_core.codec import structure, unstructure
 from tunix_core.errors import InvalidRecordError, UsageError
-from tunix_core.evaluations import DEFAULT_EVALUATORS
+from tunix_core.evaluations import DEFAULT_EVALUATORS, DEFAULT_JUDGE
 from tunix_core.protocols import GenerationConfig
 from tunix_core.records import Estimate, Evaluation
 from tunix_core.workspace import Workspace
+
+_TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"])
 
 
 @click.group()
@@ -112,8 +115,18 @@ def show(workspace: Workspace, evaluation_id: str, items: bool, as_json: bool) -
 
 
 @command.command()
-@click.option("-e", "--evaluator", default="answer_correctness", show_default=True)
+@click.option("-e", "--evaluator", default=DEFAULT_JUDGE, show_default=True)
+@click.option("--all", "every", is_flag=True, help="Every evaluator whose numbers are grades.")
 @click.option("--dataset", "dataset_key", help="Only this dataset.")
+@click.option("--model", "model_id", metavar="TEXT", help="Only models whose id contains this.")
+@click.option(
+    "--config",
+    "config_path",
+    metavar="TEXT",
+    help="Only runs whose configuration, as JSON, contains this.",
+)
+@click.option("--from", "date_from", type=_TIME, help="Only what was judged then or later, UTC.")
+@click.option("--to", "date_to", type=_TIME, help="Only what was judged then or earlier, UTC.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
 @click.option("--offset", default=0, show_default=True, type=click.IntRange(0))
 @json_option
@@ -121,13 +134,30 @@ def show(workspace: Workspace, evaluation_id: str, items: bool, as_json: bool) -
 def leaderboard(
     workspace: Workspace,
     evaluator: str,
+    every: bool,
     dataset_key: str | None,
+    model_id: str | None,
+    config_path: str | None,
+    date_from: datetime | None,
+    date_to: datetime | None,
     limit: int,
     offset: int,
     as_json: bool,
 ) -> None:
-    """Rank runs by their newest evaluation, best first."""
-    ranked = workspace.evaluations.leaderboard(evaluator, dataset_key, limit, offset)
+    """Rank runs by their newest evaluation, best first.
+
+    Example: tunix-rt eval leaderboard --model small --from 2026-01-31
+    """
+    ranked = workspace.evaluations.leaderboard(
+        None if every else evaluator,
+        dataset_key,
+        model_id=model_id,
+        config_path=config_path,
+        date_from=date_from,
+        date_to=date_to,
+        limit=limit,
+        offset=offset,
+    )
     rows = leaderboard_rows(workspace, ranked, offset)
     emit([unstructure(e) for e in ranked], as_json, table=lambda: print_table(rows))
 

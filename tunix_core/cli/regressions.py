@@ -8,7 +8,7 @@ from tunix_core.cli._common import pass_workspace
 from tunix_core.cli._output import emit, json_option, print_fields, print_table
 from tunix_core.codec import unstructure
 from tunix_core.protocols import Tolerance
-from tunix_core.records import Baseline, Verdict
+from tunix_core.records import Baseline, MetricCheck, Verdict
 from tunix_core.regressions import DEFAULT_COMPARATOR
 from tunix_core.workspace import Workspace
 
@@ -26,6 +26,17 @@ def command() -> None:
 @click.option("-e", "--evaluator", default="answer_correctness", show_default=True)
 @click.option("--dataset", "dataset_key", help="On which dataset; that of the newest evaluation.")
 @click.option("--comparator", default=DEFAULT_COMPARATOR, show_default=True)
+@click.option(
+    "--metric",
+    help="Compare this one figure instead of every item: primary_score, score, a figure of an "
+    "evaluation, or item_ with the first 8 characters of an item's id.",
+)
+@click.option(
+    "--lower-is-better/--higher-is-better",
+    "lower",
+    default=None,
+    help="Direction of the figure; by default its name tells.",
+)
 @json_option
 @pass_workspace
 def baseline(
@@ -35,13 +46,19 @@ def baseline(
     evaluator: str,
     dataset_key: str | None,
     comparator: str,
+    metric: str | None,
+    lower: bool | None,
     as_json: bool,
 ) -> None:
     """Let a run's newest evaluation be a baseline; one of the same name is replaced.
 
     Example: tunix-rt regress baseline released 4f0c2a1b
     """
-    made = workspace.regressions.set_baseline(name, run_id, evaluator, dataset_key, comparator)
+    regressions = workspace.regressions
+    if metric is None:
+        made = regressions.set_baseline(name, run_id, evaluator, dataset_key, comparator)
+    else:
+        made = regressions.set_metric_baseline(name, run_id, metric, lower, dataset_key=dataset_key)
     emit(unstructure(made), as_json, table=lambda: print_table([_row(made)]))
 
 
@@ -70,6 +87,11 @@ def list_baselines(workspace: Workspace, as_json: bool) -> None:
     show_default=True,
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
 )
+@click.option(
+    "--by",
+    type=click.Choice(["items", "metric"]),
+    help="What is compared; by default what the baseline was set for.",
+)
 @json_option
 @pass_workspace
 def check(
@@ -78,12 +100,18 @@ def check(
     baseline_name: str,
     tolerance: float,
     confidence: float,
+    by: str | None,
     as_json: bool,
 ) -> int:
-    """Compare a run with a baseline, item by item.
+    """Compare a run with a baseline, item by item or by one figure.
 
     Exits with 0 when it has not regressed, 1 when it has, 3 when they cannot be compared.
     """
+    by = by or ("metric" if workspace.regressions.baseline(baseline_name).metric_name else "items")
+    if by == "metric":
+        outcome = workspace.regressions.check_metric(run_id, baseline_name)
+        emit(unstructure(outcome), as_json, table=lambda: print_fields(_metric_fields(outcome)))
+        return int(outcome.verdict == "fail")
     made, verdict = workspace.regressions.check(
         run_id, baseline_name, Tolerance(tolerance, confidence)
     )
@@ -97,10 +125,22 @@ def _row(baseline: Baseline) -> dict[str, str]:
         "name": baseline.name,
         "run": baseline.run_id[:8],
         "evaluator": baseline.metric,
+        "metric": baseline.metric_name or "",
         "dataset": baseline.dataset_key,
         "comparator": baseline.comparator,
         "set": baseline.created_at[:19],
     }
+
+
+def _metric_fields(outcome: MetricCheck) -> list[tuple[str, str]]:
+    return [
+        ("verdict", "regressed" if outcome.verdict == "fail" else "good"),
+        ("why", outcome.details),
+        ("metric", outcome.metric_name),
+        ("baseline", f"{outcome.baseline_value:.4f}"),
+        ("candidate", f"{outcome.current_value:.4f}"),
+        ("difference", f"{outcome.delta:+.4f} ({outcome.delta_percent:+.2f} %)"),
+    ]
 
 
 def _print_verdict(baseline: Baseline, verdict: Verdict) -> None:

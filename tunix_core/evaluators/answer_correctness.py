@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from tunix_core.answers import answers_match, describe_type
-from tunix_core.evaluators._common import labels, scorecard
+from tunix_core.evaluators.common import labels, scorecard
 from tunix_core.records import Completion, Item, Score, Scorecard
 from tunix_core.rendering import extract_work
 

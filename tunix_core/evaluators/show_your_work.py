@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from tunix_core.evaluators._common import labels, scorecard
+from tunix_core.evaluators.common import labels, scorecard
 from tunix_core.records import Completion, Item, Score, Scorecard
 from tunix_core.rendering import TAGS, extract_work
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from attrs import frozen
 
-from tunix_core.evaluators._common import labels, scorecard
+from tunix_core.evaluators.common import labels, scorecard
 from tunix_core.records import Completion, Item, Score, Scorecard
 from tunix_core.rendering import extract_work
 

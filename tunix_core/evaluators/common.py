@@ -1,4 +1,4 @@
-"""What the evaluators share."""
+"""What evaluators share: the groups an item counts in, and the summary over items."""
 
 from __future__ import annotations
 

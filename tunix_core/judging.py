@@ -1,0 +1,90 @@
+"""Judging item by item, so that an interruption costs one item."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import fmean
+
+from attrs import evolve, frozen
+
+from tunix_core.codec import structure, unstructure
+from tunix_core.errors import TunixError
+from tunix_core.predictions import PredictionSet
+from tunix_core.protocols import Evaluator
+from tunix_core.records import Completion, Item, Score, Scorecard
+
+NO_PREDICTION = "no prediction"
+
+Progress = Callable[[int, int], None]
+
+
+@frozen
+class NothingSaid:
+    """An evaluator as it judges a run without a model: every item counts, and none is right.
+
+    Args:
+        inner: The evaluator; its details and groups are kept.
+    """
+
+    inner: Evaluator
+
+    def score(self, item: Item, completion: Completion) -> Score:
+        return evolve(self.inner.score(item, completion), value=0.0)
+
+    def aggregate(self, scores: Sequence[Score]) -> Scorecard:
+        return self.inner.aggregate(scores)
+
+
+def judge_items(
+    evaluator: Evaluator,
+    predictions: PredictionSet,
+    items: Sequence[Item],
+    path: Path,
+    on_progress: Progress | None,
+) -> list[Score]:
+    """Append to ``path`` the judgements that are missing there; returns all of them."""
+    said: dict[str, list[Completion]] = {}
+    for completion in predictions.completions:
+        said.setdefault(completion.item_id, []).append(completion)
+    scores = _recover(path, items)
+    with path.open("a", encoding="utf-8") as out:
+        for item in items[len(scores) :]:
+            score = _score(evaluator, item, said.get(item.id, []))
+            out.write(json.dumps(unstructure(score), ensure_ascii=False) + "\n")
+            scores.append(score)
+            if on_progress is not None and len(scores) % 100 == 0:
+                on_progress(len(scores), len(items))
+    return scores
+
+
+def _score(evaluator: Evaluator, item: Item, completions: Sequence[Completion]) -> Score:
+    """The judgement of an item: of several samples the mean, explained by the first."""
+    if not completions:
+        # A missing answer is judged as an empty one that was cut off, and counts against the run.
+        judged = evaluator.score(item, Completion(item.id, "", stop="length"))
+        return evolve(judged, details={**judged.details, "fault": NO_PREDICTION})
+    first, *others = (evaluator.score(item, completion) for completion in completions)
+    if not others:
+        return first
+    values = [first.value, *(score.value for score in others)]
+    known = [value for value in values if value is not None]
+    mean = fmean(known) if known else None
+    return evolve(first, value=mean, details={**first.details, "samples": values})
+
+
+def _recover(path: Path, items: Sequence[Item]) -> list[Score]:
+    """Judgements from before an interruption; a torn last line is cut off."""
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    scores = [structure(Score, json.loads(line), "score") for line in whole.splitlines()]
+    wanted = [item.id for item in items[: len(scores)]]
+    if [score.item_id for score in scores] != wanted:
+        raise TunixError(f"{path} belongs to another dataset", "remove it to judge again")
+    if len(whole) != len(content):
+        with path.open("r+b") as file:
+            file.truncate(len(whole))
+    return scores
