@@ -6,6 +6,7 @@ import gzip
 import json
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,69 @@ def test_import_stamps_where_a_trace_came_from(workspace: Workspace, tmp_path: P
     workspace.traces.import_file(file)
     meta = workspace.traces.list().items[0].trace.meta
     assert meta == {"source": "mine", "ingest_source_file": "mine.v2.jsonl.gz"}
+
+
+@pytest.mark.parametrize("meta", [{}, {"meta": None}, {"meta": {}}])
+def test_a_trace_without_meta_gets_its_source(
+    workspace: Workspace, tmp_path: Path, meta: dict[str, Any]
+) -> None:
+    line = {"prompt": "p", "final_answer": "a", "steps": [{"i": 0, "type": "t", "content": "c"}]}
+    (tmp_path / "mine.jsonl").write_text(json.dumps({**line, **meta}) + "\n")
+    workspace.datasets.ingest(tmp_path / "mine.jsonl", "theirs")
+    assert workspace.traces.sources() == {"theirs": 1}
+    assert workspace.traces.summaries(filters={"source": "theirs"}).items != ()
+
+
+def test_an_import_says_why_it_refused_the_first_lines(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    file = write_traces(tmp_path / "some.jsonl", 3)
+    with file.open("a") as out:
+        for number in range(150):
+            out.write(json.dumps({"prompt": "p" * (number + 1), "steps": []}) + "\n")
+    report = workspace.traces.import_file(file)
+    assert (report.accepted, report.rejected) == (3, 150)
+    assert [rejected.line for rejected in report.reasons] == list(range(4, 104))
+    assert report.reasons[0].problems == (
+        "$.final_answer: is missing",
+        "$.steps: must hold 1 to 1000 steps, got 0",
+    )
+    assert report.reasons[0].text.startswith('{"prompt": "p"')
+    assert len(Path(str(report.rejects_path)).read_text().splitlines()) == 150
+
+
+def test_reasons_stay_small_whatever_a_line_holds(workspace: Workspace, tmp_path: Path) -> None:
+    file = write_traces(tmp_path / "some.jsonl", 1)
+    with file.open("a") as out:
+        out.write(json.dumps({f"key {n} {'x' * 900}": n for n in range(500)}) + "\n")
+    (reason,) = workspace.traces.import_file(file).reasons
+    assert len(reason.problems) == 20
+    assert max(len(problem) for problem in reason.problems) <= 500
+
+
+def test_a_line_over_the_limit_is_refused_with_its_place_and_never_held(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    file = write_traces(tmp_path / "long.jsonl", 2)
+    with file.open("a") as out:
+        for _ in range(24):
+            out.write("x" * 1_000_000)
+        out.write("\n")
+    good = write_traces(tmp_path / "good.jsonl", 4).read_text().splitlines(keepends=True)
+    with file.open("a") as out:
+        out.writelines(good[2:])
+    tracemalloc.start()
+    try:
+        report = workspace.datasets.ingest(file, "long", max_line_bytes=100_000)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (report.accepted, report.rejected) == (4, 1)
+    assert report.reasons[0].line == 3
+    assert report.reasons[0].problems == ("$: line is longer than 100000 bytes",)
+    assert peak < 4_000_000
+    small = workspace.datasets.ingest(file, "small", max_line_bytes=10)
+    assert (small.accepted, small.rejected) == (0, 5)
 
 
 def test_a_damaged_stream_keeps_what_came_before(workspace: Workspace, tmp_path: Path) -> None:

@@ -104,3 +104,45 @@ def test_another_host_joins_by_a_command(counting_workspace: Workspace) -> None:
     assert refused.stderr.splitlines()[-1].startswith(f"error: run {run.id} has ended (resume it")
     for unknown in ("0000", "../x"):
         assert "not found" in tunix(counting_workspace, "runs", "join", unknown).stderr
+
+
+def test_a_dry_run_prints_its_report_or_what_is_wrong(counting_workspace: Workspace) -> None:
+    start = ("runs", "start", "numbers-v1", "--trainer", "counting", "--dry-run")
+    done = tunix(counting_workspace, *start)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("validation completed successfully\n")
+    (run,) = counting_workspace.runs.list(mode="dry-run")
+    assert tunix(counting_workspace, "runs", "logs", run.id).stdout == done.stdout
+    data = counting_workspace.paths.dataset("numbers-v1") / "dataset.jsonl"
+    data.write_bytes(b"changed")
+    wrong = tunix(counting_workspace, *start)
+    assert wrong.returncode == 1
+    assert "ended as failed: export validation error: dataset numbers-v1: " in wrong.stderr
+
+
+def test_a_run_is_found_by_its_output_dir_and_its_files_are_listed(
+    counting_workspace: Workspace,
+) -> None:
+    start = ("runs", "start", "numbers-v1", "--trainer", "counting", "--output-dir", "mine/first")
+    done = tunix(counting_workspace, *start)
+    assert done.returncode == 0, done.stderr
+    assert (counting_workspace.paths.root / "outputs/mine/first/model/answer.json").exists()
+    (run,) = counting_workspace.runs.list()
+    assert fields(counting_workspace, run.id)["output_dir"] == "mine/first"
+    listed = tunix(counting_workspace, "runs", "artifacts", run.id).stdout
+    size = (counting_workspace.paths.run(run.id) / "model/answer.json").stat().st_size
+    assert re.search(rf"^model/answer.json +{size}$", listed, re.MULTILINE)
+    refused = tunix(counting_workspace, *start[:-1], "/tmp/elsewhere")  # noqa: S108
+    assert refused.returncode == 2
+    assert "output_dir" in refused.stderr
+
+
+def test_logs_are_followed_to_the_end_of_a_run(counting_workspace: Workspace) -> None:
+    settings = {"steps": 20, "step_seconds": 0.1, "fail_at": 20}
+    run = counting_workspace.runs.create("numbers-v1", "counting", settings)
+    command = [sys.executable, "-m", "tunix_core.cli", "--workspace"]
+    command += [str(counting_workspace.paths.root), "runs", "logs", "-f", run.id]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as follower:
+        counting_workspace.worker().execute(run.id)
+        printed, _ = follower.communicate(timeout=60)
+    assert printed == "error: the loss is not a number (step 20)\n"

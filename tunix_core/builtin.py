@@ -72,6 +72,7 @@ def tunix_commands() -> list[CommandContribution]:
             ("runs", "runs", "Start, resume, watch and compare training runs"),
             ("eval", "evaluations", "Evaluate runs and show the leaderboard"),
             ("regress", "regressions", "Set baselines and check runs against them"),
+            ("tune", "tuning", "Search for the settings with which training does best"),
             ("models", "models", "Promote, verify and download models"),
             ("worker", "worker", "Execute pending runs until stopped"),
         )

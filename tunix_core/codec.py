@@ -233,11 +233,11 @@ def trace_from_data(data: Any) -> Trace:
     Raises:
         InvalidRecordError: With every problem found, each as ``"$.path: reason"``.
     """
-    return _fast_trace(data) or structure(Trace, data, "trace")
+    return trace_if_strict(data) or structure(Trace, data, "trace")
 
 
-def _fast_trace(data: Any) -> Trace | None:
-    """The trace, or None for data that the slow way must look at, which finds every problem."""
+def trace_if_strict(data: Any) -> Trace | None:
+    """The trace, or None for data that a slower way must look at, which finds every problem."""
     try:
         if type(data) is dict and data.keys() <= _TRACE_KEYS and type(data["steps"]) is list:
             steps = _fast_steps(data["steps"])
@@ -301,7 +301,7 @@ def trace_from_json(text: str | bytes) -> Trace:
     """
     text = _text(text)
     data = _read(text, _decode)
-    trace = _fast_trace(data)
+    trace = trace_if_strict(data)
     # A key that occurs twice leaves fewer strings in the trace than there are in the text.
     # Escaped backslashes make the quotes in the text hard to count, so those go the long way.
     if trace is None or "\\\\" in text or _count_strings(data, trace) * 2 != _count_quotes(text):

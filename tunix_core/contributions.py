@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import Attribute, field, frozen
@@ -61,16 +61,28 @@ class GeneratorContribution(Contribution):
 
 @frozen(kw_only=True)
 class TrainerContribution(Contribution):
-    """Makes a :class:`~tunix_core.protocols.Trainer`; its config class is the run's config."""
+    """Makes a :class:`~tunix_core.protocols.Trainer`; its config class is the run's config.
+
+    Args:
+        request_fields: The setting that obeys a field of a
+            :class:`~tunix_core.training_requests.TrainingRequest`, where their names differ.
+    """
 
     kind = "trainer"
+    request_fields: Mapping[str, str] = field(factory=dict)
 
 
 @frozen(kw_only=True)
 class EvaluatorContribution(Contribution):
-    """Makes an :class:`~tunix_core.protocols.Evaluator`."""
+    """Makes an :class:`~tunix_core.protocols.Evaluator`.
+
+    Args:
+        grade: False when its numbers say nothing about the model, such as those of a stand-in;
+            they stay off the leaderboard unless it is asked for by name.
+    """
 
     kind = "evaluator"
+    grade: bool = True
 
 
 @frozen(kw_only=True)
@@ -85,6 +97,20 @@ class RegistryContribution(Contribution):
     """Makes a :class:`~tunix_core.protocols.Registry`; called with the directory it may use."""
 
     kind = "registry"
+
+
+@frozen(kw_only=True)
+class GameContribution(Contribution):
+    """A game whose episodes become traces; makes a :class:`~tunix_core.protocols.Game`."""
+
+    kind = "game"
+
+
+@frozen(kw_only=True)
+class TunerContribution(Contribution):
+    """Makes a :class:`~tunix_core.protocols.Tuner`."""
+
+    kind = "tuner"
 
 
 @frozen(kw_only=True)
@@ -103,6 +129,8 @@ KINDS: dict[str, type[Contribution]] = {
         EvaluatorContribution,
         ComparatorContribution,
         RegistryContribution,
+        GameContribution,
+        TunerContribution,
         CommandContribution,
     )
 }

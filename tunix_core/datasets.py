@@ -163,6 +163,7 @@ class Datasets:
         *,
         allow_duplicates: bool = False,
         trace_ids: list[str] | None = None,
+        max_line_bytes: int | None = None,
         on_progress: ImportProgress | None = None,
     ) -> ImportReport:
         """Import a file with ``source`` as every trace's source; see :meth:`Traces.import_file`.
@@ -175,6 +176,7 @@ class Datasets:
             source,
             allow_duplicates=allow_duplicates,
             trace_ids=trace_ids,
+            max_record_bytes=max_line_bytes,
             on_progress=on_progress,
         )
 
@@ -189,7 +191,8 @@ class Datasets:
             NotFoundError: There is no such dataset.
             InvalidRecordError: The manifest was edited into something else.
         """
-        if not _KEY.fullmatch(key) or not (self._paths.datasets / key / MANIFEST).is_file():
+        known = _KEY.fullmatch(key) and len(key) <= MAX_KEY_CHARS
+        if not known or not (self._paths.datasets / key / MANIFEST).is_file():
             hint = did_you_mean(key, self._keys(), "see: tunix-rt datasets list")
             raise NotFoundError(f"dataset {key!r} not found", hint)
         text = (self._paths.datasets / key / MANIFEST).read_bytes()

@@ -19,10 +19,12 @@ from tunix_core.contributions import (
     CommandContribution,
     ComparatorContribution,
     EvaluatorContribution,
+    GameContribution,
     GeneratorContribution,
     RegistryContribution,
     SourceContribution,
     TrainerContribution,
+    TunerContribution,
 )
 
 if TYPE_CHECKING:
@@ -112,6 +114,32 @@ def tunix_registries() -> Iterable[RegistryContribution]:  # type: ignore[empty-
         def tunix_registries():
             return [RegistryContribution(name="local", summary="Files by content",
                                          factory="acme.registry:LocalRegistry")]
+    """
+
+
+@hookspec
+def tunix_games() -> Iterable[GameContribution]:  # type: ignore[empty-body]
+    """Games that write traces of how they are played.
+
+    Example::
+
+        @hookimpl
+        def tunix_games():
+            return [GameContribution(name="coin-toss", summary="Heads or tails",
+                                     factory="acme.games:CoinToss")]
+    """
+
+
+@hookspec
+def tunix_tuners() -> Iterable[TunerContribution]:  # type: ignore[empty-body]
+    """Searchers of settings.
+
+    Example::
+
+        @hookimpl
+        def tunix_tuners():
+            return [TunerContribution(name="grid", summary="Every combination in turn",
+                                      factory="acme.tuners:Grid")]
     """
 
 

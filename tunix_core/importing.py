@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from sqlite_utils import Database
 
 from tunix_core.clock import new_id, now
@@ -26,6 +26,9 @@ from tunix_core.store import traces as store
 BATCH_RECORDS = 4096
 BATCH_CHARS = 16 * 1024 * 1024
 SPOOL_BYTES = 4 * 1024 * 1024
+MAX_REASONS = 100
+MAX_PROBLEMS = 20
+MAX_PROBLEM_CHARS = 500
 
 Progress = Callable[[int, int], None]
 _quoted = json.encoder.encode_basestring
@@ -43,6 +46,7 @@ class ImportReport:
         duplicates: Traces that were stored before for the same source, and were passed over.
         rejected: Lines that were refused.
         rejects_path: File that holds the refused lines with their reasons, or None.
+        reasons: The first of the refused lines, each with the first of its problems.
     """
 
     import_id: str
@@ -51,6 +55,7 @@ class ImportReport:
     duplicates: int
     rejected: int
     rejects_path: Path | None
+    reasons: tuple[Rejected, ...] = ()
 
 
 class Importer:
@@ -63,6 +68,7 @@ class Importer:
         source: Replaces ``meta.source`` of every trace, or None.
         allow_duplicates: Store again what is stored for the same source.
         trace_ids: Is given the id of every accepted line.
+        max_record_bytes: A longer line is rejected, or None for the source's own limit.
     """
 
     def __init__(
@@ -74,6 +80,7 @@ class Importer:
         source: str | None = None,
         allow_duplicates: bool = False,
         trace_ids: list[str] | None = None,
+        max_record_bytes: int | None = None,
     ) -> None:
         self.id = new_id()
         self._database = database
@@ -84,6 +91,7 @@ class Importer:
         self._default_source = path.name.split(".")[0] or path.name
         self._allow_duplicates = allow_duplicates
         self._trace_ids = trace_ids
+        self._max_record_bytes = max_record_bytes
         self._accepted = 0
         self._duplicates = 0
         self._rejects = _Rejects()
@@ -98,7 +106,7 @@ class Importer:
         begun = False
         records = 0
         rejects_path: Path | None = None
-        request = SourceRequest(self._path)
+        request = SourceRequest(self._path, max_record_bytes=self._max_record_bytes)
         store.prepare_bulk(self._database)
         try:
             for batch in _batches(map(self._prepared, self._reader.read(request))):
@@ -127,6 +135,7 @@ class Importer:
             duplicates=self._duplicates,
             rejected=self._rejects.count,
             rejects_path=rejects_path,
+            reasons=tuple(self._rejects.first),
         )
 
     def _position(self, records: int) -> tuple[int, int]:
@@ -158,7 +167,7 @@ class Importer:
             imports.update(connection, self.id, (accepted, duplicates, self._rejects.count))
         self._accepted, self._duplicates = accepted, duplicates
         if self._trace_ids is not None:
-            self._trace_ids += [ids[p] if isinstance(p, int) else p for p in places]
+            self._trace_ids.extend(ids[p] if isinstance(p, int) else p for p in places)
 
     def _prepared(self, record: Trace | Rejected) -> store.NewTrace | Rejected:
         """A trace with its origin in its meta; its content key is that of the input."""
@@ -193,12 +202,16 @@ class _Rejects:
 
     def __init__(self) -> None:
         self.count = 0
+        self.first: list[Rejected] = []
         self._file = SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 - closed by save()
 
     def add(self, rejected: Rejected) -> None:
         fields = {"line": rejected.line, "problems": rejected.problems, "text": rejected.text}
         self._file.write((json.dumps(fields) + "\n").encode())
         self.count += 1
+        if len(self.first) < MAX_REASONS:
+            problems = tuple(p[:MAX_PROBLEM_CHARS] for p in rejected.problems[:MAX_PROBLEMS])
+            self.first.append(evolve(rejected, problems=problems))
 
     def save(self, path: Path, fallback: Path) -> Path | None:
         """Write them beside the input, or into ``fallback`` when that cannot be written."""

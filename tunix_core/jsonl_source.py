@@ -55,13 +55,14 @@ class JsonlSource:
         """Traces and rejected lines in the order of the file, in bounded memory.
 
         Args:
-            request: The file, and a :class:`JsonlConfig` or None.
+            request: The file, and a :class:`JsonlConfig` or None; ``max_record_bytes`` goes before
+                the config's limit.
 
         Raises:
             UsageError: The path is not a readable file, or zstandard is not installed.
             TunixError: The stream breaks off or is damaged; what came before it was yielded.
         """
-        limit = (request.config or JsonlConfig()).max_line_bytes
+        limit = request.max_record_bytes or (request.config or JsonlConfig()).max_line_bytes
         self._file = None
         number = 0
         with _open(request.path) as self._file, _decompressed(request.path, self._file) as lines:

@@ -144,9 +144,13 @@ class Models:
             self._plugins.observe("tunix_model_promoted", version=kept)
         return kept
 
-    def list(self) -> builtins.list[ModelArtifact]:
-        """Every family, the last changed first."""
-        return store.artifacts(self._database)
+    def list(self, limit: int | None = None, offset: int = 0) -> builtins.list[ModelArtifact]:
+        """Families, the last changed first; all of them unless ``limit`` is given."""
+        return store.artifacts(self._database, limit, offset)
+
+    def newest(self, names: Sequence[str]) -> dict[str, ModelVersion]:
+        """The newest version of each of the families, by name; of those that have one."""
+        return store.newest_versions(self._database, names)
 
     def get(self, name: str) -> ModelArtifact:
         """A family by its name or id.
@@ -196,6 +200,22 @@ class Models:
             raise NotFoundError(f"model {name!r} has no version {wanted!r}", f"known: {known}")
         return aliased
 
+    def version_of_id(self, version_id: str) -> ModelVersion:
+        """A version by its id alone.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        version = store.find_version(self._database, version_id)
+        if version is None:
+            raise NotFoundError(f"model version {version_id!r} not found")
+        return version
+
+    def location(self, version: ModelVersion) -> Path | None:
+        """Where the files of a version lie, unchecked; None when not on this machine."""
+        path = self._directory(version.registry) / version.sha256
+        return path if path.is_dir() else None
+
     def alias(self, reference: str, alias: str) -> ModelVersion:
         """Let ``alias`` point to a version, wherever it pointed before.
 
@@ -242,11 +262,13 @@ class Models:
 
     def _registry(self, full_name: str) -> Registry:
         provided = self._plugins.find("registry", full_name)
-        directory = self._paths.models / provided.full_name.replace("/", ".")
-        registry = provided.create(directory)
+        registry = provided.create(self._directory(provided.full_name))
         if not isinstance(registry, Registry):
             raise TunixError(f"{provided.full_name} is no registry")
         return registry
+
+    def _directory(self, full_name: str) -> Path:
+        return self._paths.models / full_name.replace("/", ".")
 
 
 def _newest(evaluations: Sequence[Evaluation]) -> builtins.list[Evaluation]:

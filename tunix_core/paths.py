@@ -28,14 +28,16 @@ class WorkspacePaths:
 
     Args:
         root: The workspace directory.
+        registries: Directory of the model registries; ``models`` below ``root`` by default.
     """
 
     root: Path
+    registries: Path | None = None
 
     @classmethod
-    def create(cls, root: Path) -> WorkspacePaths:
-        """Make the directories below ``root`` as needed."""
-        paths = cls(root.resolve())
+    def create(cls, root: Path, registries: Path | None = None) -> WorkspacePaths:
+        """Make the directories as needed."""
+        paths = cls(root.resolve(), registries and registries.resolve())
         for directory in (paths.datasets, paths.runs, paths.models):
             directory.mkdir(parents=True, exist_ok=True)
         return paths
@@ -54,7 +56,12 @@ class WorkspacePaths:
 
     @property
     def models(self) -> Path:
-        return self.root / "models"
+        return self.registries or self.root / "models"
+
+    @property
+    def outputs(self) -> Path:
+        """Links to runs by the names that clients gave them; made when there is one."""
+        return self.root / "outputs"
 
     def dataset(self, dataset_key: str) -> Path:
         return confined(self.datasets, dataset_key)

@@ -19,6 +19,7 @@ from tunix_core.processes import FileLock, run_child
 from tunix_core.protocols import GenerationConfig, Predictor, Trainer
 from tunix_core.records import Completion, Item, Prompt, Run
 from tunix_core.rendering import render
+from tunix_core.run_log import RunLog
 from tunix_core.runs import RunConfig, Runs
 
 Progress = Callable[[int, int], None]
@@ -83,7 +84,7 @@ class Predictions:
             folder.mkdir(parents=True, exist_ok=True)
             run_child(
                 ["predict", str(self._paths.root), run.id, dataset_key, json.dumps(settings)],
-                log=folder / "log.txt",
+                log=RunLog(folder / "log.jsonl"),
                 poll=lambda: _report(on_progress, folder / "predictions.jsonl", total),
             )
         elif structure(GenerationConfig, meta["generation_config"]) != generation:

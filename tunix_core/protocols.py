@@ -24,6 +24,7 @@ from tunix_core.records import (
     Trace,
     Verdict,
 )
+from tunix_core.search_space import SearchSpace
 
 StopReason = Literal["completed", "early_stopping", "cancelled", "time_budget", "terminated"]
 
@@ -35,10 +36,13 @@ class SourceRequest:
     Args:
         path: File to read.
         config: Instance of the source's config class, or None.
+        max_record_bytes: A longer record is rejected without being held whole; None leaves it to
+            the source.
     """
 
     path: Path
     config: Any = None
+    max_record_bytes: int | None = None
 
 
 @runtime_checkable
@@ -69,6 +73,32 @@ class Generator(Protocol):
 
     def capacity(self, split: str) -> int:
         """Number of distinct items in ``split`` under this generator's config."""
+        ...
+
+
+@runtime_checkable
+class Game(Protocol):
+    """Plays episodes as a pure function of (seed, index) and writes each down as a trace.
+
+    The same arguments give the same bytes in every process; neighbouring seeds and indices share
+    nothing. The seed stays out of the trace: who plays the game says whether it was chosen.
+    """
+
+    @property
+    def version(self) -> str:
+        """Version of the engine that deals and judges."""
+        ...
+
+    def episode(self, seed: int, index: int) -> Trace:
+        """Play one whole episode, with its number in ``meta.episode_index``.
+
+        Args:
+            seed: Any integer.
+            index: Number of the episode, from 0.
+
+        Raises:
+            UsageError: ``index`` is negative.
+        """
         ...
 
 
@@ -257,4 +287,47 @@ class Registry(Protocol):
 
     def get(self, sha256: str) -> Path:
         """Path of a stored tree whose content was checked against its digest just now."""
+        ...
+
+
+@frozen
+class Observation:
+    """A trial as a tuner sees it; one that has neither a value nor failed still runs.
+
+    Args:
+        params: What was tried.
+        value: The metric of the trial, or None.
+        failed: No metric will come of it.
+    """
+
+    params: Mapping[str, Any]
+    value: float | None = None
+    failed: bool = False
+
+
+@frozen
+class SuggestRequest:
+    """What a tuner may know when it suggests the next trial.
+
+    Args:
+        space: What may be suggested.
+        history: The earlier trials, in order.
+        mode: Whether large or small values are good.
+        seed: Seed of the job.
+        number: Number of the trial within the job, from 1.
+    """
+
+    space: SearchSpace
+    history: tuple[Observation, ...]
+    mode: Literal["max", "min"]
+    seed: int
+    number: int
+
+
+@runtime_checkable
+class Tuner(Protocol):
+    """Suggests what to try next: a pure function of the request, with no memory of its own."""
+
+    def suggest(self, request: SuggestRequest) -> dict[str, Any]:
+        """A value for every parameter of the space, as plain JSON values."""
         ...

@@ -228,12 +228,14 @@ class Estimate:
         low: Lower end of the interval.
         high: Upper end of the interval.
         n: Number of scored items.
+        stddev: Population standard deviation of their values; None below 2 items.
     """
 
     mean: float | None
     low: float | None
     high: float | None
     n: int
+    stddev: float | None = None
 
 
 @frozen
@@ -292,7 +294,8 @@ class Run:
         model_id: Preset or model that it starts from.
         mode: ``local`` trains, ``dry-run`` only validates.
         config: The resolved configuration.
-        output_dir: Directory of the run, relative to the workspace.
+        output_dir: Where the client wants it below ``outputs/``, else ``runs/<id>``; its files
+            are in ``runs/<id>`` always.
         plugins: Versions of the plugins that were active.
         created_at: When it was enqueued, UTC ISO-8601.
         started_at: When a worker claimed it.
@@ -322,6 +325,27 @@ class Run:
 
 
 @frozen
+class RunTotal:
+    """The runs that share a status and a mode.
+
+    Args:
+        status: Their status.
+        mode: How they were asked to be executed.
+        count: Number of runs.
+        timed: Those of them that have both started and ended.
+        seconds: Sum of the seconds that those took.
+        within: How many of those took at most as long as each bound, in the order of the bounds.
+    """
+
+    status: RunStatus
+    mode: str
+    count: int
+    timed: int
+    seconds: float
+    within: tuple[int, ...]
+
+
+@frozen
 class Evaluation:
     """The stored outcome of one evaluator over one run's predictions on one dataset.
 
@@ -331,11 +355,15 @@ class Evaluation:
         dataset_key: The dataset that was answered.
         evaluator: Full name, ``distribution/name``.
         evaluator_version: Version of its rules.
-        score: The scorecard's overall mean, 0.0 to 1.0, or None.
+        score: The scorecard's overall mean, 0.0 to 1.0, or None; 0.0 for a run that ended
+            without a model.
         scorecard: The whole summary.
         items_path: Per-item results as JSONL, relative to the workspace.
         predictions_sha256: Digest of the predictions that were judged.
         created_at: UTC ISO-8601.
+        verdict: What the evaluator's numbers come to, see :mod:`tunix_core.verdicts`; None when
+            it was stored without one.
+        grade: False when the numbers say nothing about the model.
     """
 
     id: str
@@ -348,6 +376,8 @@ class Evaluation:
     items_path: str
     predictions_sha256: str
     created_at: str
+    verdict: Literal["pass", "fail", "uncertain"] | None = None
+    grade: bool = True
 
 
 @frozen
@@ -362,6 +392,12 @@ class Baseline:
         comparator: Full name of the comparator; it fixes the direction.
         evaluation_id: The evaluation that was the newest when the baseline was set.
         created_at: UTC ISO-8601.
+        metric_name: The one figure that is compared, such as ``primary_score``; None when the
+            baseline was set to be compared item by item.
+        lower_is_better: Direction of that figure; None leaves it to the figure's name.
+        eval_set: Label of the evaluation set, kept as it was given.
+        wanted_dataset_key: The dataset that was asked for by name, or None; only evaluations on
+            it are compared then.
     """
 
     id: str
@@ -372,6 +408,10 @@ class Baseline:
     comparator: str
     evaluation_id: str
     created_at: str
+    metric_name: str | None = None
+    lower_is_better: bool | None = None
+    eval_set: str | None = None
+    wanted_dataset_key: str | None = None
 
 
 @frozen
@@ -410,6 +450,39 @@ class Verdict:
     new: tuple[str, ...] = ()
     regressions: tuple[Mapping[str, Any], ...] = ()
     reason: str = ""
+
+
+@frozen
+class MetricCheck:
+    """The outcome of comparing one figure of a run with that of a baseline.
+
+    Args:
+        run_id: The run that was checked.
+        baseline_name: Name of the baseline.
+        baseline_run_id: The run that set it.
+        metric_name: The figure, such as ``primary_score``.
+        lower_is_better: The direction that was used.
+        baseline_value: Its value for the baseline.
+        current_value: Its value for the run.
+        delta: ``current_value - baseline_value``.
+        delta_percent: ``delta`` in percent of the size of the baseline, to 2 decimal places.
+        verdict: ``fail`` when the figure became worse beyond the tolerance.
+        details: One line for people.
+        paired: The comparison item by item, where both were judged alike on the same dataset.
+    """
+
+    run_id: str
+    baseline_name: str
+    baseline_run_id: str
+    metric_name: str
+    lower_is_better: bool
+    baseline_value: float
+    current_value: float
+    delta: float
+    delta_percent: float
+    verdict: Literal["pass", "fail"]
+    details: str
+    paired: Verdict | None = None
 
 
 @frozen
@@ -463,3 +536,90 @@ class ModelVersion:
     provenance: Mapping[str, Any]
     created_at: str
     description: str | None = None
+
+
+TuningStatus = Literal["created", "running", "completed", "failed", "cancelled"]
+TrialStatus = Literal["running", "completed", "failed"]
+
+
+@frozen
+class TuningJob:
+    """A search for the settings with which training does best.
+
+    Args:
+        id: Random UUID.
+        name: What people call it, 1 to 256 characters.
+        status: State of the job.
+        dataset_key: The dataset that every trial trains on.
+        base_model_id: Preset or model that every trial starts from.
+        metric_name: What is compared: ``score`` (0 to 100), ``primary_score``, the name of an
+            evaluator, or a final figure of the trainer such as ``eval_loss``.
+        metric_mode: Whether the largest or the smallest value is the best.
+        num_samples: Number of trials.
+        max_concurrent_trials: How many may run at once.
+        search_space: What is varied, see :mod:`tunix_core.search_space`.
+        tuner: Full name of the tuner, or the name that was asked for.
+        trainer: Full name of the trainer, or the name that was asked for.
+        settings: The trainer's settings that all trials share.
+        seed: Seed of the suggestions and of every run.
+        created_at: UTC ISO-8601.
+        mode: Trials train on this machine's workspace.
+        eval_dataset_key: Dataset that the models are judged on; None judges on the training data.
+        best_run_id: The run of the best trial, once the job has ended.
+        best_params: What that trial sampled.
+        started_at: When it was last started.
+        completed_at: When it ended.
+        error: One line that says why it failed.
+    """
+
+    id: str
+    name: str
+    status: TuningStatus
+    dataset_key: str
+    base_model_id: str
+    metric_name: str
+    metric_mode: Literal["max", "min"]
+    num_samples: int
+    max_concurrent_trials: int
+    search_space: Mapping[str, Any]
+    tuner: str
+    trainer: str
+    settings: Mapping[str, Any]
+    seed: int
+    created_at: str
+    mode: Literal["local"] = "local"
+    eval_dataset_key: str | None = None
+    best_run_id: str | None = None
+    best_params: Mapping[str, Any] | None = None
+    started_at: str | None = None
+    completed_at: str | None = None
+    error: str | None = None
+
+
+@frozen
+class TuningTrial:
+    """One point of a job's search space, and what came of it.
+
+    Args:
+        id: Random UUID.
+        job_id: The job.
+        number: Place within the job, from 1.
+        run_id: The run that trains with it, or None when no run could be made.
+        params: What the tuner suggested.
+        status: State of the trial.
+        created_at: UTC ISO-8601.
+        metric_value: What the job's metric says of the run; None unless completed.
+        error: One line that says why it failed.
+        completed_at: When it ended.
+    """
+
+    id: str
+    job_id: str
+    number: int
+    run_id: str | None
+    params: Mapping[str, Any]
+    status: TrialStatus
+    created_at: str
+    metric_value: float | None = None
+    error: str | None = None
+    completed_at: str | None = None

@@ -47,9 +47,17 @@ def estimate(values: Sequence[float]) -> Estimate:
     if all(value in (0.0, 1.0) for value in values):
         successes = sum(value == 1.0 for value in values)
         low, high = wilson(successes, n)
-        return Estimate(successes / n, low, high, n)
+        return Estimate(successes / n, low, high, n, _stddev(values))
     mean, low, high = mean_interval(values)
-    return Estimate(mean, max(0.0, low), min(1.0, high), n)
+    return Estimate(mean, max(0.0, low), min(1.0, high), n, _stddev(values))
+
+
+def _stddev(values: Sequence[float]) -> float | None:
+    n = len(values)
+    if n < 2:
+        return None
+    mean = math.fsum(values) / n
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / n)
 
 
 def grouped(scores: Iterable[Score]) -> Mapping[str, Mapping[str, Estimate]]:

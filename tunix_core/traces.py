@@ -3,25 +3,48 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from attrs import frozen
+from attrs import asdict, evolve, frozen
 from sqlite_utils import Database
 
+from tunix_core import exports
 from tunix_core.clock import now
-from tunix_core.codec import encode_members, trace_to_json
+from tunix_core.codec import encode_members, trace_from_json, trace_to_json
 from tunix_core.errors import CapacityError, NotFoundError, UsageError
 from tunix_core.importing import Importer, ImportReport, Progress
 from tunix_core.paths import WorkspacePaths
 from tunix_core.plugins import Plugins
-from tunix_core.protocols import Generator, Source
+from tunix_core.protocols import Game, Generator, Source
 from tunix_core.records import StoredTrace, Trace
+from tunix_core.store import trace_scores
 from tunix_core.store import traces as store
+from tunix_core.store.traces import TraceJson, TraceSummary
+from tunix_core.trace_scoring import (
+    CRITERIA,
+    Comparison,
+    ScoredTrace,
+    TraceScore,
+    baseline_score,
+)
 
-__all__ = ["Comparison", "ImportReport", "Page", "Progress", "ScoredTrace", "TraceScore", "Traces"]
+__all__ = [
+    "Comparison",
+    "ImportReport",
+    "Page",
+    "Progress",
+    "ScoredTrace",
+    "SummaryPage",
+    "TraceJson",
+    "TraceScore",
+    "TraceSummary",
+    "Traces",
+]
 
 
 @frozen
@@ -42,42 +65,13 @@ class Page:
 
 
 @frozen
-class TraceScore:
-    """The baseline score of a trace with its parts, rounded to two decimals.
+class SummaryPage:
+    """A part of a list without the records themselves, newest first; fields as in :class:`Page`."""
 
-    Args:
-        trace_id: The trace.
-        score: 0 to 100; the sum of the two parts.
-        step_count: Number of steps.
-        avg_step_length: Characters per step.
-        total_chars: Characters of all steps.
-        step_score: Up to 50 points, reached with 10 steps.
-        length_score: Up to 50 points, reached with 500 characters per step.
-    """
-
-    trace_id: str
-    score: float
-    step_count: int
-    avg_step_length: float
-    total_chars: int
-    step_score: float
-    length_score: float
-
-
-@frozen
-class ScoredTrace:
-    """A stored trace with its baseline score."""
-
-    trace: StoredTrace
-    score: TraceScore
-
-
-@frozen
-class Comparison:
-    """Two traces side by side."""
-
-    base: ScoredTrace
-    other: ScoredTrace
+    items: tuple[TraceSummary, ...]
+    limit: int
+    offset: int
+    next_offset: int | None
 
 
 class Traces:
@@ -108,8 +102,13 @@ class Traces:
         Raises:
             InvalidRecordError: One of them holds what JSON does not have.
         """
-        ids = store.insert_all(self._database, now(), [_as_it_is(trace) for trace in traces])
-        return list(store.fetch(self._database, ids))
+        created_at = now()
+        new = [_as_it_is(trace) for trace in traces]
+        places = store.insert_all(self._database, created_at, new)
+        return [
+            StoredTrace(trace_id, sequence, created_at, own.content_key.hex(), _as_read(trace, own))
+            for trace, own, (sequence, trace_id) in zip(traces, new, places, strict=True)
+        ]
 
     def import_file(
         self,
@@ -118,6 +117,7 @@ class Traces:
         *,
         allow_duplicates: bool = False,
         trace_ids: list[str] | None = None,
+        max_record_bytes: int | None = None,
         on_progress: Progress | None = None,
     ) -> ImportReport:
         """Store every good line of a file and account for every other.
@@ -131,6 +131,8 @@ class Traces:
                 gets the file's name without its endings.
             allow_duplicates: Store again what is stored for the same source.
             trace_ids: Is given the id of every accepted line, those of duplicates included.
+            max_record_bytes: A longer line is rejected without being held whole; by default the
+                source has a limit of its own.
             on_progress: Called after every batch with (bytes read, bytes in the file), or with
                 (records, 0) when the source does not say how far it is.
 
@@ -146,6 +148,7 @@ class Traces:
             source=source,
             allow_duplicates=allow_duplicates,
             trace_ids=trace_ids,
+            max_record_bytes=max_record_bytes,
         )
         return importer.run(self._paths.root, on_progress)
 
@@ -177,6 +180,34 @@ class Traces:
             )
         return (generator.item(split, seed, i).trace for i in range(start, start + count))
 
+    def play(
+        self,
+        game: str,
+        count: int,
+        seed: int | None = None,
+        *,
+        settings: Mapping[str, Any] | None = None,
+    ) -> list[Trace]:
+        """Episodes 0 to ``count`` of a game; nothing is stored.
+
+        Args:
+            game: Name of a game.
+            count: How many episodes, 1 or more.
+            seed: Any integer, kept in ``meta.seed``; without one, every call plays other episodes.
+            settings: Settings of the game.
+
+        Raises:
+            UsageError: No such game, a setting that it refuses, or ``count`` is below 1.
+        """
+        player: Game = self._plugins.find("game", game).create(settings)
+        if count < 1:
+            raise UsageError(f"count {count} must be 1 or more")
+        if seed is None:
+            drawn = secrets.randbits(63)
+            return [player.episode(drawn, index) for index in range(count)]
+        episodes = (player.episode(seed, index) for index in range(count))
+        return [evolve(trace, meta={**(trace.meta or {}), "seed": seed}) for trace in episodes]
+
     def get(self, trace_id: str) -> StoredTrace:
         """One trace.
 
@@ -186,12 +217,23 @@ class Traces:
         Raises:
             NotFoundError: There is none of this id.
         """
-        try:
-            trace = store.get(self._database, str(UUID(trace_id)))
-        except ValueError:
-            trace = None
+        trace = store.get(self._database, _canonical(trace_id))
         if trace is None:
-            raise NotFoundError(f"trace {trace_id!r} not found", "see: tunix-rt traces list")
+            raise _unknown(trace_id)
+        return trace
+
+    def get_json(self, trace_id: str) -> TraceJson:
+        """One trace as the JSON text that is stored, for those who only pass it on.
+
+        Args:
+            trace_id: A UUID in any of its spellings.
+
+        Raises:
+            NotFoundError: There is none of this id.
+        """
+        trace = store.get_json(self._database, _canonical(trace_id))
+        if trace is None:
+            raise _unknown(trace_id)
         return trace
 
     def list(self, limit: int = 20, offset: int = 0) -> Page:
@@ -200,11 +242,68 @@ class Traces:
         Raises:
             UsageError: ``limit`` is below 1 or ``offset`` below 0.
         """
-        if limit < 1 or offset < 0:
-            raise UsageError("limit must be 1 or more and offset 0 or more")
+        _check_page(limit, offset)
         items = store.page(self._database, limit + 1, offset)
         more = offset + limit if len(items) > limit else None
         return Page(tuple(items[:limit]), limit, offset, more)
+
+    def summaries(
+        self, limit: int = 20, offset: int = 0, filters: Mapping[str, Any] | None = None
+    ) -> SummaryPage:
+        """A page of what a list shows of traces, newest first; their bodies are not parsed.
+
+        Args:
+            limit: At most so many.
+            offset: How many newer ones to pass over.
+            filters: Top-level keys of ``meta`` with the values they must equal.
+
+        Raises:
+            UsageError: ``limit`` is below 1 or ``offset`` below 0.
+            InvalidRecordError: A filter's value is not JSON.
+        """
+        _check_page(limit, offset)
+        items = store.summaries(self._database, limit + 1, offset, filters)
+        more = offset + limit if len(items) > limit else None
+        return SummaryPage(tuple(items[:limit]), limit, offset, more)
+
+    def sources(self) -> dict[str, int]:
+        """Number of traces by ``meta.source``, the most frequent first."""
+        return store.count_sources(self._database)
+
+    def export_lines(
+        self,
+        export_format: str = "trace",
+        *,
+        trace_ids: Sequence[str] | None = None,
+        filters: Mapping[str, Any] | None = None,
+        limit: int | None = None,
+    ) -> Iterator[str]:
+        """Lines of an export of stored traces, in bounded memory.
+
+        Args:
+            export_format: As for :meth:`Datasets.export`.
+            trace_ids: These, in this order, those that are not stored left out; by default all
+                traces, newest first.
+            filters: Only traces whose ``meta`` has these values.
+            limit: At most so many; all by default.
+
+        Raises:
+            UsageError: There is no such format, or ``limit`` is negative.
+            InvalidRecordError: A filter's value is not JSON.
+        """
+        exports.check_format(export_format)
+        if limit is not None and limit < 0:
+            raise UsageError(f"limit {limit} must be 0 or more")
+        matches = store.match(self._database, filters or {}, None)
+        if trace_ids is None:
+            chosen = matches.descending()
+        else:
+            wanted = [_canonical(trace_id) for trace_id in trace_ids]
+            stored = store.sequences_of(self._database, wanted)
+            sequences = (stored[trace_id] for trace_id in wanted if trace_id in stored)
+            chosen = (sequence for sequence in sequences if sequence in matches)
+        traces = store.at(self._database, islice(chosen, limit))
+        return (exports.export_line(trace, export_format) for trace in traces)
 
     def count(self) -> int:
         """Number of stored traces."""
@@ -216,7 +315,33 @@ class Traces:
         Raises:
             NotFoundError: There is no such trace.
         """
-        return _score(self.get(trace_id))
+        return baseline_score(self.get(trace_id))
+
+    def record_score(self, trace_id: str) -> TraceScore:
+        """The baseline score, kept; every call records another.
+
+        Raises:
+            NotFoundError: There is no such trace.
+        """
+        trace = self.get(trace_id)
+        scored = evolve(baseline_score(trace), scored_at=now())
+        kept = asdict(scored, filter=lambda field, _: field.name in _SCORE_DETAILS)
+        trace_scores.insert(
+            self._database, trace.sequence, str(scored.scored_at), CRITERIA, scored.score, kept
+        )
+        return scored
+
+    def scores(self, trace_id: str) -> tuple[TraceScore, ...]:
+        """The recorded scores of a trace, the newest first.
+
+        Raises:
+            NotFoundError: There is no such trace.
+        """
+        trace = self.get(trace_id)
+        return tuple(
+            TraceScore(trace_id=trace.id, score=score, scored_at=scored_at, **details)
+            for scored_at, score, details in trace_scores.of_trace(self._database, trace.sequence)
+        )
 
     def compare(self, base: str, other: str) -> Comparison:
         """Two traces with their baseline scores.
@@ -230,7 +355,7 @@ class Traces:
                 trace = self.get(trace_id)
             except NotFoundError as error:
                 raise NotFoundError(f"{which} {error.message}", error.hint) from None
-            found.append(ScoredTrace(trace, _score(trace)))
+            found.append(ScoredTrace(trace, baseline_score(trace)))
         return Comparison(*found)
 
     def _reader(self, path: Path) -> Source:
@@ -246,6 +371,40 @@ class Traces:
         return reader
 
 
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+_SCORE_DETAILS = (
+    "step_count",
+    "avg_step_length",
+    "total_chars",
+    "step_score",
+    "length_score",
+)
+
+
+def _canonical(trace_id: str) -> str:
+    """The one spelling that is stored; of what is no UUID, a text that no trace has."""
+    try:
+        return str(UUID(trace_id))
+    except ValueError:
+        return ""
+
+
+def _unknown(trace_id: str) -> NotFoundError:
+    return NotFoundError(f"trace {trace_id!r} not found", "see: tunix-rt traces list")
+
+
+def _check_page(limit: int, offset: int) -> None:
+    if limit < 1 or offset < 0:
+        raise UsageError("limit must be 1 or more and offset 0 or more")
+
+
+def _as_read(trace: Trace, stored: store.NewTrace) -> Trace:
+    """The trace as the store gives it back, where a tuple in the meta has become a list."""
+    if trace.meta is None or {type(value) for value in trace.meta.values()} <= _SCALARS:
+        return trace
+    return trace_from_json(stored.body)
+
+
 def _as_it_is(trace: Trace) -> store.NewTrace:
     body = trace_to_json(trace)
     meta = trace.meta or {}
@@ -255,20 +414,4 @@ def _as_it_is(trace: Trace) -> store.NewTrace:
         content_key=hashlib.sha256(body.encode()).digest(),
         body=body,
         members=encode_members(meta),
-    )
-
-
-def _score(stored: StoredTrace) -> TraceScore:
-    lengths = [len(step.content) for step in stored.trace.steps]
-    average = sum(lengths) / len(lengths)
-    step_score = min(len(lengths) / 10, 1) * 50
-    length_score = min(average / 500, 1) * 50
-    return TraceScore(
-        trace_id=stored.id,
-        score=round(step_score + length_score, 2),
-        step_count=len(lengths),
-        avg_step_length=round(average, 2),
-        total_chars=sum(lengths),
-        step_score=round(step_score, 2),
-        length_score=round(length_score, 2),
     )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tunix_core.regressions import Regressions
     from tunix_core.runs import Runs
     from tunix_core.traces import Traces
+    from tunix_core.tuning import Tuning
     from tunix_core.worker import Worker
 
 
@@ -31,15 +32,21 @@ class Workspace:
     Args:
         directory: Created as needed; ``TUNIX_WORKSPACE`` or ``./workspace`` by default.
         plugins: The plugin manager to use; by default the installed plugins.
+        registries: Directory of the model registries; ``models`` in the workspace by default.
 
     Raises:
         UsageError: The directory is a file or cannot be made.
     """
 
-    def __init__(self, directory: Path | str | None = None, plugins: Plugins | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path | str | None = None,
+        plugins: Plugins | None = None,
+        registries: Path | None = None,
+    ) -> None:
         chosen = directory or os.environ.get("TUNIX_WORKSPACE") or "workspace"
         try:
-            self.paths = WorkspacePaths.create(Path(chosen))
+            self.paths = WorkspacePaths.create(Path(chosen), registries)
         except OSError as error:
             raise UsageError(f"cannot use {chosen} as a workspace: {error.strerror}") from error
         self.plugins = plugins or Plugins.discover()
@@ -89,6 +96,12 @@ class Workspace:
         return Regressions(self.database, self.plugins, self.evaluations)
 
     @cached_property
+    def tuning(self) -> Tuning:
+        from tunix_core.tuning import Tuning
+
+        return Tuning(self.database, self.plugins, self.paths, self.runs, self.evaluations)
+
+    @cached_property
     def models(self) -> Models:
         from tunix_core.models import Models
 
@@ -97,10 +110,12 @@ class Workspace:
         )
 
     def worker(self, time_limit_s: float | None = None) -> Worker:
-        """A worker for this workspace's runs."""
+        """A worker for this workspace's runs; with none to execute it moves tuning jobs on."""
         from tunix_core.worker import Worker
 
-        return Worker(self.runs, self.plugins, self.paths, time_limit_s)
+        return Worker(
+            self.runs, self.plugins, self.paths, time_limit_s, lambda: self.tuning.advance()
+        )
 
     def close(self) -> None:
         """Close the database."""

@@ -14,6 +14,7 @@ from tunix_core.cli._training import TrainingProgress
 from tunix_core.cli.evaluations import leaderboard_rows
 from tunix_core.demo import DemoConfig, DemoResult, run_demo
 from tunix_core.errors import UsageError
+from tunix_core.evaluations import DEFAULT_JUDGE
 from tunix_core.plots import plot_outcome
 from tunix_core.records import Run
 from tunix_core.workspace import Workspace
@@ -118,7 +119,7 @@ def _print_result(workspace: Workspace, result: DemoResult, picture: str) -> Non
     )
     dataset = result.after[0].dataset_key
     click.echo(f"\nLeaderboard of {dataset}\n")
-    ranked = workspace.evaluations.leaderboard(dataset_key=dataset, limit=LEADERBOARD_ROWS)
+    ranked = workspace.evaluations.leaderboard(DEFAULT_JUDGE, dataset, limit=LEADERBOARD_ROWS)
     print_table(leaderboard_rows(workspace, ranked))
     click.echo(f"\nalways the most frequent answer: {summary['constant_answer_baseline']:.3f}")
     click.echo(f"regression check: {result.verdict.reason}")

@@ -1,4 +1,4 @@
-"""``tunix-rt traces``: import, generate, list and compare traces."""
+"""``tunix-rt traces``: import, generate, play, list and compare traces."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from attrs import asdict
 from tunix_core.cli._common import pass_workspace, settings_option
 from tunix_core.cli._output import emit, json_option, print_table, progress, say
 from tunix_core.codec import trace_to_json, unstructure
+from tunix_core.errors import UsageError
 from tunix_core.files import atomic_file
 from tunix_core.records import StoredTrace, Trace
 from tunix_core.traces import ImportReport, ScoredTrace, TraceScore
@@ -25,7 +26,7 @@ PROGRESS_EVERY = 500
 
 @click.group()
 def command() -> None:
-    """Import, generate, list and compare traces."""
+    """Import, generate, play, list and compare traces."""
 
 
 @command.command("import")
@@ -124,6 +125,43 @@ def generate(
                 bar.advance((done - 1) % PROGRESS_EVERY + 1)
 
 
+@command.command()
+@click.argument("game")
+@click.option("--count", required=True, type=click.IntRange(1), help="How many episodes.")
+@click.option("--seed", type=int, help="Seed of the episodes; without one, others every time.")
+@settings_option
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File; else standard output.")
+@click.option("--store", "stored", is_flag=True, help="Store them instead; prints their ids.")
+@json_option
+@pass_workspace
+def play(
+    workspace: Workspace,
+    game: str,
+    count: int,
+    seed: int | None,
+    settings: dict[str, Any],
+    output: Path | None,
+    stored: bool,
+    as_json: bool,
+) -> None:
+    """Play a game and write its episodes as JSON lines, or store them as traces.
+
+    Example: tunix-rt traces play high-card-duel --count 10 --seed 42 --store
+    """
+    if stored and output is not None:
+        raise UsageError("--store and --output exclude each other", "export what is stored")
+    traces = workspace.traces.play(game, count, seed, settings=settings)
+    if not stored:
+        with _output(output) as out:
+            out.writelines(_line(trace) for trace in traces)
+        return
+    rows = [
+        {"id": kept.id, "final_answer": kept.trace.final_answer, **(kept.trace.meta or {})}
+        for kept in workspace.traces.create_many(traces)
+    ]
+    emit(rows, as_json, table=lambda: print_table(rows))
+
+
 @contextmanager
 def _output(path: Path | None) -> Iterator[BinaryIO]:
     if path is None:
@@ -198,7 +236,8 @@ def compare(workspace: Workspace, base: str, other: str, as_json: bool) -> None:
 def score(workspace: Workspace, trace_id: str, as_json: bool) -> None:
     """Score a trace by the number and the length of its steps, 0 to 100."""
     result: TraceScore = workspace.traces.score(trace_id)
-    emit(asdict(result), as_json, table=lambda: print_table([asdict(result)]))
+    fields = asdict(result, filter=lambda field, _: field.name != "scored_at")
+    emit(fields, as_json, table=lambda: print_table([fields]))
 
 
 def _data(stored: StoredTrace) -> dict[str, Any]:

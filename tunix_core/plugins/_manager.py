@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -35,6 +35,8 @@ _CONTRIBUTORS = {
     "evaluator": "tunix_evaluators",
     "comparator": "tunix_comparators",
     "registry": "tunix_registries",
+    "game": "tunix_games",
+    "tuner": "tunix_tuners",
     "command": "tunix_commands",
 }
 
@@ -220,13 +222,47 @@ class Plugins:
             try:
                 implementation.function(*(arguments[name] for name in implementation.argnames))
             except Exception as error:
-                distribution, version = self._providers[implementation.plugin_name]
-                warning = f"warning: {distribution} {version}: {hook_name}: {_say(error)}"
-                print(warning, file=sys.stderr)  # noqa: T201
+                self._warn(implementation.plugin_name, hook_name, error)
+
+    def collect(self, hook_name: str, **arguments: Any) -> list[tuple[PluginRecord, Any]]:
+        """Ask the contributors of a plugin's own hook; none when no plugin declares the hook.
+
+        Args:
+            hook_name: Name of the hook.
+            arguments: What it offers; an implementation may take fewer.
+
+        Returns:
+            Each plugin's record with what it returned, in the order of the records. One that
+            fails is reported on standard error and left out; an iterator is run to its end.
+        """
+        caller = getattr(self._manager.hook, hook_name, None)
+        implementations = (
+            {} if caller is None else {i.plugin_name: i for i in caller.get_hookimpls()}
+        )
+        collected = []
+        for record in self.records:
+            implementation = implementations.get(_key(record))
+            if implementation is None:
+                continue
+            try:
+                returned: Any = implementation.function(
+                    *(arguments[name] for name in implementation.argnames)
+                )
+                held = list(returned) if isinstance(returned, Iterator) else returned
+            except Exception as error:
+                self._warn(implementation.plugin_name, hook_name, error)
+            else:
+                collected.append((record, held))
+        return collected
 
     def versions(self) -> dict[str, str]:
         """Versions of the active plugins' distributions, by name."""
         return {r.distribution: r.version for r in self.records if r.status == "active"}
+
+    def _warn(self, key: str, hook_name: str, error: Exception) -> None:
+        distribution, version = self._providers[key]
+        warning = f"warning: {distribution} {version}: {hook_name}: {_say(error)}"
+        print(warning, file=sys.stderr)  # noqa: T201
 
     def _admit(self, loaded: Sequence[tuple[PluginRecord, Any]]) -> None:
         """Register what was loaded, then look at what each plugin offers.

@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from attrs import frozen
@@ -21,8 +23,11 @@ from tunix_core.codec import canonical_json
 CHUNK = 2048
 MAX_VALUES = 512
 IMPORT_KEY = "import"
-_MANY = ""
+MANY = ""
 _LONG = 64
+_FEW = 100
+# Floats from here on are written with an exponent.
+_PLAIN_BELOW = 1e16
 
 
 @frozen
@@ -39,14 +44,20 @@ class Matches:
     def __len__(self) -> int:
         return sum(bits.bit_count() for _, bits in self.chunks)
 
+    def __contains__(self, sequence: int) -> bool:
+        chunk, place = divmod(sequence - 1, CHUNK)
+        at = bisect_left(self.chunks, (chunk,))
+        held = at < len(self.chunks) and self.chunks[at][0] == chunk
+        return held and bool(self.chunks[at][1] >> place & 1)
+
+    def descending(self) -> Iterator[int]:
+        """The sequences from the highest, one chunk in memory at a time."""
+        for chunk, bits in reversed(self.chunks):
+            yield from reversed(_sequences(chunk, bits))
+
     def newest(self, limit: int) -> list[int]:
         """The highest ``limit`` sequences, descending."""
-        found: list[int] = []
-        for chunk, bits in reversed(self.chunks):
-            found += reversed(_sequences(chunk, bits))
-            if len(found) >= limit:
-                break
-        return found[:limit]
+        return list(islice(self.descending(), limit))
 
     def at(self, ranks: Sequence[int]) -> list[int]:
         """The sequences at ``ranks`` of the ascending order, each from 0, in the order given."""
@@ -114,7 +125,7 @@ def match(
     if import_id is not None:
         chunks = _intersect(chunks, _lookup(connection, IMPORT_KEY, import_id))
     exact = [
-        (chunk, _verify(connection, chunk, bits, filters) if doubtful else bits)
+        (chunk, verify(connection, chunk, bits, filters) if doubtful else bits)
         for chunk, (bits, doubtful) in sorted(chunks.items())
     ]
     return Matches(tuple((chunk, bits) for chunk, bits in exact if bits))
@@ -146,7 +157,7 @@ def _bits(places: Sequence[int]) -> int:
 def _add_to_chunk(
     connection: sqlite3.Connection, chunk: int, by_key: dict[str, dict[str, int]], *, fresh: bool
 ) -> None:
-    present = {} if fresh else _load(connection, chunk)
+    present = {} if fresh else _load(connection, chunk, by_key)
     rows: list[tuple[str, str, int, bytes]] = []
     for key, values in by_key.items():
         merged = _merge(connection, chunk, key, present.get(key, {}), values)
@@ -154,9 +165,30 @@ def _add_to_chunk(
     connection.executemany("INSERT OR REPLACE INTO trace_labels VALUES (?, ?, ?, ?)", rows)
 
 
-def _load(connection: sqlite3.Connection, chunk: int) -> dict[str, dict[str, int]]:
+def _load(
+    connection: sqlite3.Connection, chunk: int, by_key: Mapping[str, Mapping[str, int]]
+) -> dict[str, dict[str, int]]:
+    """Key to label to bitmap: what a merge with ``by_key`` needs of a chunk, or all that it has."""
+    listed: dict[str, int] = dict(
+        connection.execute(
+            "SELECT key, count(*) FROM trace_labels WHERE chunk = ? GROUP BY key", (chunk,)
+        ).fetchall()
+    )
+    wanted: list[tuple[str, str]] = []
+    filling = False
+    for key, values in by_key.items():
+        if key in listed:
+            filling |= listed[key] + len(values) > MAX_VALUES
+            wanted += ((key, text) for text in (MANY, *values))
+    query = "SELECT key, label, bits FROM trace_labels WHERE chunk = ?"
+    rows: list[tuple[str, str, bytes]] = []
+    # For one trace a few labels are looked up; for many, or to fold a key, all are read at once.
+    if filling or len(wanted) > _FEW:
+        rows += connection.execute(query, (chunk,))
+    else:
+        for pair in wanted:
+            rows += connection.execute(f"{query} AND key = ? AND label = ?", (chunk, *pair))
     present: dict[str, dict[str, int]] = {}
-    rows = connection.execute("SELECT key, label, bits FROM trace_labels WHERE chunk = ?", (chunk,))
     for key, text, bits in rows:
         present.setdefault(key, {})[text] = int.from_bytes(bits, "little")
     return present
@@ -171,21 +203,21 @@ def _merge(
 ) -> dict[str, int]:
     # Imports of one chunk are few, and each is looked up by name: they are always listed.
     crowded = key != IMPORT_KEY and len(before.keys() | values.keys()) > MAX_VALUES
-    if not crowded and _MANY not in before:
+    if not crowded and MANY not in before:
         return {text: bits | before.get(text, 0) for text, bits in values.items()}
-    if before and _MANY not in before:
+    if before and MANY not in before:
         connection.execute("DELETE FROM trace_labels WHERE chunk = ? AND key = ?", (chunk, key))
     union = 0
     for bits in (*before.values(), *values.values()):
         union |= bits
-    return {_MANY: union}
+    return {MANY: union}
 
 
 def _lookup(connection: sqlite3.Connection, key: str, text: str) -> dict[int, tuple[int, bool]]:
     """Chunk to (bitmap, whether it holds candidates that must be compared)."""
     rows = connection.execute(
         "SELECT chunk, bits, label = ? FROM trace_labels WHERE key = ? AND label IN (?, ?)",
-        (_MANY, key, text, _MANY),
+        (MANY, key, text, MANY),
     )
     return {chunk: (int.from_bytes(bits, "little"), bool(many)) for chunk, bits, many in rows}
 
@@ -202,9 +234,10 @@ def _intersect(
     return both
 
 
-def _verify(
+def verify(
     connection: sqlite3.Connection, chunk: int, bits: int, filters: Mapping[str, Any]
 ) -> int:
+    """Those of the candidates ``bits`` of a chunk whose meta does equal every filter."""
     candidates = set(_sequences(chunk, bits))
     needles = [_needle(key, value) for key, value in filters.items()]
     where = "".join(" AND instr(body, ?) > 0" for _ in needles)
@@ -224,8 +257,11 @@ def _verify(
 
 
 def _needle(key: str, value: Any) -> str:
-    """What the canonical text of a matching trace must contain; 1 may be written 1.0."""
-    text = "" if isinstance(value, float | int) else canonical_json(value)
+    """What the canonical text of a matching trace must contain."""
+    text = canonical_json(value)
+    if type(value) in (int, float):
+        # 1 may be written 1.0, which begins alike; 0 and great numbers have other forms still.
+        text = label(text) if 0 < abs(value) < _PLAIN_BELOW else ""
     return f"{canonical_json(key)}:{text}"
 
 

@@ -172,3 +172,88 @@ def models(db: Database) -> None:
         )
         """
     )
+
+
+@MIGRATIONS()
+def trace_scores(db: Database) -> None:
+    db.execute(
+        """
+        CREATE TABLE trace_scores (
+            id INTEGER PRIMARY KEY,
+            trace INTEGER NOT NULL REFERENCES traces (sequence),
+            scored_at TEXT NOT NULL,
+            criteria TEXT NOT NULL,
+            score REAL NOT NULL,
+            details TEXT NOT NULL
+        )
+        """
+    )
+    db.execute("CREATE INDEX trace_scores_trace ON trace_scores (trace)")
+
+
+@MIGRATIONS()
+def verdicts_and_metric_baselines(db: Database) -> None:
+    db.execute("ALTER TABLE evaluations ADD COLUMN verdict TEXT")
+    db.execute("ALTER TABLE evaluations ADD COLUMN grade INTEGER NOT NULL DEFAULT 1")
+    for column in (
+        "metric_name TEXT",
+        "lower_is_better INTEGER",
+        "eval_set TEXT",
+        "wanted_dataset_key TEXT",
+    ):
+        db.execute(f"ALTER TABLE baselines ADD COLUMN {column}")
+
+
+@MIGRATIONS()
+def tuning(db: Database) -> None:
+    db.execute(
+        """
+        CREATE TABLE tuning_jobs (
+            id TEXT PRIMARY KEY,
+            sequence INTEGER NOT NULL UNIQUE,
+            name TEXT NOT NULL,
+            status TEXT NOT NULL,
+            dataset_key TEXT NOT NULL,
+            base_model_id TEXT NOT NULL,
+            metric_name TEXT NOT NULL,
+            metric_mode TEXT NOT NULL,
+            num_samples INTEGER NOT NULL,
+            max_concurrent_trials INTEGER NOT NULL,
+            search_space TEXT NOT NULL,
+            tuner TEXT NOT NULL,
+            trainer TEXT NOT NULL,
+            settings TEXT NOT NULL,
+            seed INTEGER NOT NULL,
+            created_at TEXT NOT NULL,
+            mode TEXT NOT NULL,
+            eval_dataset_key TEXT,
+            best_run_id TEXT,
+            best_params TEXT,
+            started_at TEXT,
+            completed_at TEXT,
+            error TEXT,
+            excused INTEGER NOT NULL DEFAULT 0
+        )
+        """
+    )
+    # A trial's run is made after it and under the id that it names, so there is no reference.
+    db.execute(
+        """
+        CREATE TABLE tuning_trials (
+            id TEXT PRIMARY KEY,
+            job_id TEXT NOT NULL REFERENCES tuning_jobs (id),
+            number INTEGER NOT NULL,
+            run_id TEXT,
+            params TEXT NOT NULL,
+            status TEXT NOT NULL,
+            created_at TEXT NOT NULL,
+            metric_value REAL,
+            error TEXT,
+            completed_at TEXT,
+            restarts INTEGER NOT NULL DEFAULT 0,
+            UNIQUE (job_id, number)
+        )
+        """
+    )
+    db.execute("CREATE INDEX tuning_jobs_status ON tuning_jobs (status)")
+    db.execute("CREATE INDEX tuning_trials_status ON tuning_trials (status, job_id)")

@@ -53,18 +53,21 @@ def insert_artifact(database: Database, artifact: ModelArtifact) -> None:
 
 
 def find_artifact(database: Database, name_or_id: str) -> ModelArtifact | None:
-    """A family by its name or id."""
+    """A family by its name or id; a name that is the id of another does not hide that."""
     row = database.conn.execute(
-        f"SELECT {_ARTIFACT} FROM model_artifacts WHERE name = ? OR id = ?",  # noqa: S608
-        (name_or_id, name_or_id),
+        f"SELECT {_ARTIFACT} FROM model_artifacts WHERE name = :it OR id = :it "  # noqa: S608
+        "ORDER BY id = :it DESC",
+        {"it": name_or_id},
     ).fetchone()
     return None if row is None else ModelArtifact(*row)
 
 
-def artifacts(database: Database) -> list[ModelArtifact]:
-    """Every family, the last changed first."""
+def artifacts(database: Database, limit: int | None = None, offset: int = 0) -> list[ModelArtifact]:
+    """Families, the last changed first; all of them without a ``limit``."""
     rows = database.conn.execute(
-        f"SELECT {_ARTIFACT} FROM model_artifacts ORDER BY updated_at DESC, name"  # noqa: S608
+        f"SELECT {_ARTIFACT} FROM model_artifacts ORDER BY updated_at DESC, name "  # noqa: S608
+        "LIMIT ? OFFSET ?",
+        (-1 if limit is None else limit, offset),
     )
     return [ModelArtifact(*row) for row in rows]
 
@@ -110,6 +113,17 @@ def insert_version(
 def versions(database: Database, artifact_id: str) -> list[ModelVersion]:
     """The versions of a family, newest first."""
     return _versions(database.conn, "WHERE v.artifact_id = ?", (artifact_id,))
+
+
+def newest_versions(database: Database, names: Sequence[str]) -> dict[str, ModelVersion]:
+    """The newest version of each family by the family's name; families without one left out."""
+    held = _versions(
+        database.conn,
+        "WHERE v.sequence IN (SELECT max(sequence) FROM model_versions GROUP BY artifact_id) "
+        "AND a.name IN (SELECT value FROM json_each(?))",
+        (json.dumps(names),),
+    )
+    return {version.artifact: version for version in held}
 
 
 def find_version(database: Database, version_id: str) -> ModelVersion | None:

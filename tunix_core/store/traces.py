@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
 
 from attrs import frozen
 from sqlite_utils import Database
 
-from tunix_core.codec import trace_from_json
-from tunix_core.records import StoredTrace
-from tunix_core.store import labels
+from tunix_core.codec import trace_from_data
+from tunix_core.records import MAX_VERSION_CHARS, StoredTrace
+from tunix_core.store import label_pages, labels
 from tunix_core.store.connection import write_transaction
 from tunix_core.store.labels import Matches
 
 FETCH = 500
 _COLUMNS = "sequence, id, created_at, content_key, body"
+# The canonical text of a trace ends in its version: at most 64 characters of up to 6 each.
+_VERSION_MARK = '"trace_version":'
+_TAIL_CHARS = 6 * MAX_VERSION_CHARS + len(_VERSION_MARK) + len('""}')
+# Nearly all traces have the first version: that is seen without taking a long tail out, and as
+# bytes, since the end of a text is found by counting its characters.
+_USUAL = "1.0"
+_USUAL_END = f'{_VERSION_MARK}"{_USUAL}"}}'
+_SUMMARY = (
+    f"id, created_at, CASE WHEN substr(CAST(body AS BLOB), -{len(_USUAL_END)}) = "
+    f"CAST('{_USUAL_END}' AS BLOB) "
+    f"THEN '{_USUAL}' ELSE substr(body, -{_TAIL_CHARS}) END, sequence"
+)
 
 T = TypeVar("T")
 
@@ -37,6 +51,39 @@ class NewTrace:
     content_key: bytes
     body: str
     members: Mapping[str, str]
+
+
+class TraceSummary(NamedTuple):
+    """What a list shows of a trace.
+
+    Args:
+        id: Random UUID in canonical form.
+        created_at: UTC time of insertion, ISO-8601.
+        trace_version: Version of its format.
+        sequence: Position in the order of insertion, from 1.
+    """
+
+    id: str
+    created_at: str
+    trace_version: str
+    sequence: int
+
+
+@frozen
+class TraceJson:
+    """A stored trace that is only passed on.
+
+    Args:
+        id: Random UUID in canonical form.
+        created_at: UTC time of insertion, ISO-8601.
+        trace_version: Version of its format.
+        body: The record as canonical JSON.
+    """
+
+    id: str
+    created_at: str
+    trace_version: str
+    body: str
 
 
 def append(
@@ -93,6 +140,47 @@ def get(database: Database, trace_id: str) -> StoredTrace | None:
     return None if row is None else _stored(row)
 
 
+def get_json(database: Database, trace_id: str) -> TraceJson | None:
+    """One trace by its id, its text as it is stored."""
+    row = database.conn.execute(
+        "SELECT id, created_at, body FROM traces WHERE id = ?", (trace_id,)
+    ).fetchone()
+    if row is None:
+        return None
+    found_id, created_at, body = row
+    return TraceJson(found_id, created_at, _version(body[-_TAIL_CHARS:]), body)
+
+
+def summaries(
+    database: Database, limit: int, offset: int, filters: Mapping[str, Any] | None = None
+) -> list[TraceSummary]:
+    """``limit`` traces after the ``offset`` newest, of those whose meta equals every filter."""
+    rows: list[tuple[str, str, str, int]] = []
+    if filters:
+        for part in _parts(label_pages.newest(database.conn, filters, limit, offset)):
+            rows += database.conn.execute(
+                f"SELECT {_SUMMARY} FROM traces WHERE sequence "  # noqa: S608 - constant columns
+                f"IN ({_marks(part)}) ORDER BY sequence DESC",
+                part,
+            )
+    else:
+        rows += database.conn.execute(
+            f"SELECT {_SUMMARY} FROM traces WHERE sequence <= "  # noqa: S608 - constant columns
+            "(SELECT coalesce(max(sequence), 0) FROM traces) - ? ORDER BY sequence DESC LIMIT ?",
+            (offset, limit),
+        )
+    return [
+        TraceSummary._make(row if row[2] == _USUAL else (*row[:2], _version(row[2]), row[3]))
+        for row in rows
+    ]
+
+
+def count_sources(database: Database) -> dict[str, int]:
+    """Number of traces by ``meta.source``, the most frequent first."""
+    counts = label_pages.count_sources(database.conn)
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
 def page(database: Database, limit: int, offset: int) -> list[StoredTrace]:
     """``limit`` traces after the ``offset`` newest; costs the same at any depth."""
     rows = database.conn.execute(
@@ -132,6 +220,17 @@ def lines(database: Database, sequences: Sequence[int]) -> Iterator[tuple[str, s
         yield from (found[sequence] for sequence in part)
 
 
+def at(database: Database, sequences: Iterable[int]) -> Iterator[StoredTrace]:
+    """Traces by their sequences, in the order asked for, in bounded memory."""
+    for part in _parts(sequences):
+        rows = database.conn.execute(
+            f"SELECT {_COLUMNS} FROM traces WHERE sequence IN ({_marks(part)})",  # noqa: S608
+            part,
+        )
+        found = {row[0]: row for row in rows}
+        yield from (_stored(found[sequence]) for sequence in part)
+
+
 def fetch(database: Database, trace_ids: Sequence[str]) -> Iterator[StoredTrace]:
     """Traces by their ids, in the order asked for; those that are not stored are left out."""
     for part in _parts(trace_ids):
@@ -149,10 +248,13 @@ def prepare_bulk(database: Database) -> None:
     database.conn.execute("PRAGMA wal_autocheckpoint = 8192")
 
 
-def insert_all(database: Database, created_at: str, traces: Sequence[NewTrace]) -> list[str]:
-    """Store all of ``traces`` or none; returns their ids."""
+def insert_all(
+    database: Database, created_at: str, traces: Sequence[NewTrace]
+) -> list[tuple[int, str]]:
+    """Store all of ``traces`` or none; returns the sequence and the id of each."""
     with write_transaction(database) as connection:
-        return append(connection, created_at, traces)
+        first = _last(connection) + 1
+        return list(enumerate(append(connection, created_at, traces), start=first))
 
 
 def _last(connection: sqlite3.Connection) -> int:
@@ -172,9 +274,10 @@ def _new_ids(number: int) -> list[str]:
     return ids
 
 
-def _parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(values), FETCH):
-        yield values[start : start + FETCH]
+def _parts(values: Iterable[T]) -> Iterator[list[T]]:
+    remaining = iter(values)
+    while part := list(islice(remaining, FETCH)):
+        yield part
 
 
 def _marks(part: Sequence[Any]) -> str:
@@ -183,4 +286,15 @@ def _marks(part: Sequence[Any]) -> str:
 
 def _stored(row: tuple[Any, ...]) -> StoredTrace:
     sequence, trace_id, created_at, key, body = row
-    return StoredTrace(trace_id, sequence, created_at, key.hex(), trace_from_json(body))
+    # Strict JSON when it was stored: only its form is checked again.
+    trace = trace_from_data(json.loads(body))
+    return StoredTrace(trace_id, sequence, created_at, key.hex(), trace)
+
+
+def _version(tail: str) -> str:
+    """The version at the end of a canonical text, found without reading the rest.
+
+    A text that looks like the key cannot be mistaken for it: its quotes would be escaped.
+    """
+    text = tail[tail.rindex(_VERSION_MARK) + len(_VERSION_MARK) : -1]
+    return str(json.loads(text)) if "\\" in text else text[1:-1]

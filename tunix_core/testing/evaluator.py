@@ -52,7 +52,7 @@ class EvaluatorConformance:
         raise NotImplementedError
 
     def deserving(self) -> Sequence[Sample]:
-        """Answers that must get 1.0."""
+        """Answers that must get 1.0; none when no answer is sure to."""
         raise NotImplementedError
 
     def undeserving(self) -> Sequence[Sample]:

@@ -1,0 +1,1 @@
+"""Looks to its users like the ungar package."""
