@@ -8,7 +8,7 @@ PROJECTS := $(wildcard pyproject.toml generators/pyproject.toml plugins/*/pyproj
 DISTRIBUTIONS := -e . -e generators $(foreach name,$(PLUGINS),-e plugins/$(name))
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: help install demo test test-full lint format bench constraints clean
+.PHONY: help install demo test test-full system-tools lint format bench constraints clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -30,11 +30,16 @@ demo: install  ## Run the whole line on dev-reasoning-v1, on the CPU
 test: install  ## Run the tests (about ten minutes)
 	@$(BIN)/python -m pytest -q -m "not full" -n 2 $(TESTS)
 
-test-full: install  ## Run all tests, kills, other Pythons, peers and TPU compiles included, then the benchmarks
-	@$(PIP) install -c constraints.txt --group peers
+test-full: install system-tools  ## Run all tests, kills, browser, fuzzing, other Pythons, peers and TPU compiles included, then the benchmarks
+	@$(PIP) install -c constraints.txt --group peers --group browser --group fuzz
 	@$(PIP) install -c constraints.txt -e 'plugins/jax[tpu-compile]'
 	@JAX_PLATFORMS=cpu $(BIN)/python -m pytest -q -n 2 $(TESTS)
 	@$(MAKE) --no-print-directory bench
+
+system-tools:
+	@{ command -v chromium && command -v wrk; } >/dev/null || { apt-get -qq update && \
+		apt-get -qq install -y --no-install-recommends chromium fonts-dejavu wrk >/dev/null; } || \
+		{ echo "error: chromium and wrk are needed; install them with your system's package manager" >&2; exit 2; }
 
 lint: install  ## Check style, types and the direction of imports
 	@$(BIN)/ruff check .
@@ -47,7 +52,7 @@ format: install  ## Format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: install  ## Measure speed against the floor and the peers
+bench: install system-tools  ## Measure speed against the floor and the peers
 	@$(PIP) install -c constraints.txt --group bench
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 

@@ -98,7 +98,7 @@ def test_events_that_cannot_be_written_cost_one_line_and_no_run(
     (folder / "tensorboard").touch()
     assert counting_workspace.worker().execute(run.id).status == "completed"
     assert len(list(counting_workspace.runs.metrics(run.id))) == 7
-    warnings = (folder / "log.txt").read_text().splitlines()
+    warnings = [chunk.chunk for chunk in counting_workspace.runs.log(run.id).read()]
     assert len(warnings) == 1
     assert warnings[0].startswith("warning: tunix-tensorboard ")
     assert "FileExistsError" in warnings[0]

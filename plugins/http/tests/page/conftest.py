@@ -1,0 +1,151 @@
+"""A server with one of everything on it, and a reader of its pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html.parser import HTMLParser
+from typing import Any
+
+import httpx2
+import pytest
+from attrs import define, field, frozen
+
+VOID = frozenset({"br", "circle", "hr", "img", "input", "line", "link", "meta"})
+CONTROLS = frozenset({"input", "select", "textarea"})
+
+
+@frozen
+class Filled:
+    """Ids and names of what is on the server."""
+
+    dataset: str
+    runs: tuple[str, str]
+    evaluation: str
+    item: str
+    baseline: str
+    model: str
+    job: str
+    traces: tuple[str, str]
+
+
+@define
+class PageReader(HTMLParser):
+    """Reads a page and complains of what is wrong with its markup.
+
+    Args:
+        faults: What is wrong.
+        texts: All text between tags.
+        attributes: (tag, attributes) of every element.
+    """
+
+    faults: list[str] = field(factory=list)
+    texts: list[str] = field(factory=list)
+    attributes: list[tuple[str, dict[str, str | None]]] = field(factory=list)
+    _open: list[str] = field(factory=list)
+
+    def __attrs_pre_init__(self) -> None:
+        HTMLParser.__init__(self)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        held = dict(attrs)
+        self.attributes.append((tag, held))
+        named = "label" in self._open or "aria-label" in held or held.get("type") == "hidden"
+        if tag in CONTROLS and not named:
+            self.faults.append(f"a {tag} without a label: {held}")
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self._open or self._open.pop() != tag:
+            self.faults.append(f"</{tag}> closes nothing at line {self.getpos()[0]}")
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    def found(self, name: str) -> list[str]:
+        """Every value of an attribute."""
+        return [held[name] or "" for _, held in self.attributes if name in held]
+
+    def finish(self) -> None:
+        """Look at the page as a whole."""
+        self.close()
+        ids = self.found("id")
+        self.faults += [f"{name} is no longer unique" for name in set(ids) if ids.count(name) > 1]
+        self.faults += [f"{tag} is not closed" for tag in self._open]
+        headings = sum(tag == "h1" for tag, _ in self.attributes)
+        if headings != 1:
+            self.faults.append(f"{headings} headings of the first level")
+
+    @property
+    def text(self) -> str:
+        """What people read, on one line."""
+        return " ".join(" ".join(self.texts).split())
+
+
+@pytest.fixture(scope="session")
+def read_page() -> Callable[[httpx2.Response], PageReader]:
+    """``read_page(response)``: the page, which has no fault in its markup."""
+
+    def read(response: httpx2.Response) -> PageReader:
+        reader = PageReader()
+        reader.feed(response.text)
+        reader.finish()
+        assert reader.faults == []
+        return reader
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def filled(client: httpx2.Client, numbers_dataset: str) -> Filled:
+    """One of everything on :func:`server`."""
+
+    def post(path: str, body: Any) -> Any:
+        answer = client.post(path, json=body)
+        assert answer.status_code < 300, answer.text
+        return answer.json()
+
+    runs = [_train(post, numbers_dataset, steps) for steps in (12, 30)]
+    judged = [post(f"/api/tunix/runs/{run}/evaluate", {}) for run in runs]
+    post("/api/regression/baselines", {"name": "first", "run_id": runs[0], "metric": "score"})
+    model = post("/api/models", {"name": "counting", "description": "It counts."})
+    post(f"/api/models/{model['id']}/versions/promote", {"source_run_id": runs[1]})
+    job = post("/api/tuning/jobs", _job(numbers_dataset))
+    item = client.get(f"/evaluations/{judged[0]['evaluation_id']}.json").json()["items"][0]
+    traces = client.get("/api/traces?limit=2").json()["data"]
+    return Filled(
+        dataset=numbers_dataset,
+        runs=(runs[0], runs[1]),
+        evaluation=judged[0]["evaluation_id"],
+        item=item["score"]["item_id"],
+        baseline="first",
+        model="counting",
+        job=job["id"],
+        traces=(traces[0]["id"], traces[1]["id"]),
+    )
+
+
+def _train(post: Callable[[str, Any], Any], dataset: str, steps: int) -> str:
+    body = {
+        "dataset_key": dataset,
+        "model_id": "counting",
+        "dry_run": False,
+        "settings": {"steps": steps},
+    }
+    run = post("/api/tunix/run", body)
+    assert run["status"] == "completed", run
+    return str(run["run_id"])
+
+
+def _job(dataset: str) -> dict[str, Any]:
+    return {
+        "name": "how many steps",
+        "dataset_key": dataset,
+        "base_model_id": "counting",
+        "metric_name": "answer_correctness",
+        "num_samples": 2,
+        "search_space": {"steps": {"type": "randint", "min": 1, "max": 9}},
+    }

@@ -1,0 +1,78 @@
+"""Plotly figures as plain data; the page's script draws them in the page's colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+MAX_POINTS = 800
+
+Figure = dict[str, Any]
+Points = Sequence[tuple[float, float]]
+
+
+def lines(curves: Mapping[str, Points], x_title: str, y_title: str, *, log: bool = False) -> Figure:
+    """Curves over a common axis.
+
+    Args:
+        curves: Points by the name of the curve.
+        x_title: What x is.
+        y_title: What y is.
+        log: Whether y is drawn on a logarithmic axis.
+    """
+    data = [
+        {
+            "type": "scatter",
+            "mode": "lines" if len(points) > 1 else "markers",
+            "name": name,
+            "x": [x for x, _ in points],
+            "y": [y for _, y in points],
+        }
+        for name, points in curves.items()
+    ]
+    return {"data": data, "layout": _layout(x_title, y_title, log=log)}
+
+
+def dots(points: Points, best: Points, x_title: str, y_title: str) -> Figure:
+    """Single outcomes, and the best so far as a line."""
+    data = [
+        {"type": "scatter", "mode": "markers", "name": "trial", **_columns(points)},
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "best so far",
+            "line": {"shape": "hv"},
+            **_columns(best),
+        },
+    ]
+    return {"data": data, "layout": _layout(x_title, y_title)}
+
+
+def thin(points: Points, most: int = MAX_POINTS) -> Points:
+    """At most about ``most`` points, evenly spaced, the first and the last among them."""
+    if len(points) <= most:
+        return points
+    step = -(-(len(points) - 1) // (most - 1))
+    kept = points[::step]
+    return kept if kept[-1] == points[-1] else [*kept, points[-1]]
+
+
+def curves(steps: Iterable[Mapping[str, Any]]) -> dict[str, list[tuple[float, float]]]:
+    """Points (step, value) of every figure that a run recorded, by its name."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for record in steps:
+        for name, value in record.items():
+            if name != "step" and isinstance(value, int | float) and not isinstance(value, bool):
+                found.setdefault(name, []).append((record["step"], value))
+    return found
+
+
+def _columns(points: Points) -> dict[str, list[float]]:
+    return {"x": [x for x, _ in points], "y": [y for _, y in points]}
+
+
+def _layout(x_title: str, y_title: str, *, log: bool = False) -> dict[str, Any]:
+    return {
+        "xaxis": {"title": {"text": x_title}},
+        "yaxis": {"title": {"text": y_title}, "type": "log" if log else "linear"},
+    }

@@ -1,0 +1,158 @@
+"""Evaluations: the leaderboard, one evaluation item by item, one item step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tunix_core import Workspace
+from tunix_core.errors import IntegrityError, NotFoundError
+from tunix_core.records import Completion, Evaluation, Item, Score
+from tunix_http.page import steps
+from tunix_http.page.pages import Data, Page
+from tunix_http.page.panels import panels
+from tunix_http.page.query import Query, Window
+
+EXCERPT_CHARS = 140
+ALL_GRADES = "all grades"
+
+
+def leaderboard(workspace: Workspace, query: Query) -> Data:
+    """Runs by their newest evaluation, best first."""
+    limit = query.number("limit", 20, 1, 100)
+    offset = query.number("offset", 0, 0, 10**9)
+    known = [p.full_name for p in workspace.plugins.contributions("evaluator")]
+    chosen = query.choice("evaluator", (ALL_GRADES, *known), "tunix-core/answer_correctness")
+    found = workspace.evaluations.leaderboard(
+        None if chosen == ALL_GRADES else chosen,
+        query.text("dataset"),
+        model_id=query.text("model"),
+        limit=limit + 1,
+        offset=offset,
+    )
+    return {
+        "ranked": [
+            {"rank": rank, **_row(workspace, evaluation)}
+            for rank, evaluation in enumerate(found[:limit], start=offset + 1)
+        ],
+        "evaluator": chosen,
+        "evaluators": (*known, ALL_GRADES),
+        "dataset": query.text("dataset"),
+        "model": query.text("model"),
+        "window": Window.of(query, limit, offset, more=len(found) > limit),
+    }
+
+
+def evaluation(workspace: Workspace, query: Query) -> Data:
+    """One evaluation: its figures, its groups, its items."""
+    held = workspace.evaluations.get(query.path["id"])
+    limit = query.number("limit", 25, 1, 100)
+    offset = query.number("offset", 0, 0, 10**9)
+    wrong = query.choice("show", ("all", "wrong"), "all") == "wrong"
+    scores = workspace.evaluations.scores(held)
+    chosen = [score for score in scores if not wrong or _is_wrong(score)]
+    return {
+        "evaluation": held,
+        "run": workspace.runs.get(held.run_id),
+        "show": "wrong" if wrong else "all",
+        "total": len(scores),
+        "wrong": sum(map(_is_wrong, scores)),
+        "items": [_item_row(workspace, score) for score in chosen[offset : offset + limit]],
+        "window": Window.of(query, limit, offset, more=len(chosen) > offset + limit),
+        "panels": panels(workspace, "evaluation", held.id),
+    }
+
+
+def item(workspace: Workspace, query: Query) -> Data:
+    """One item: the question, what the model wrote, which steps hold, what was expected."""
+    held = workspace.evaluations.get(query.path["id"])
+    scores = workspace.evaluations.scores(held)
+    wrong = query.choice("show", ("all", "wrong"), "all") == "wrong"
+    place = _place(scores, query.path["item_id"], held)
+    asked = _asked(workspace, held, scores[place].item_id)
+    said, problem = _said(workspace, held, asked.id)
+    return {
+        "evaluation": held,
+        "run": workspace.runs.get(held.run_id),
+        "score": scores[place],
+        "item": asked,
+        "number": place + 1,
+        "total": len(scores),
+        "reference": steps.of_trace(workspace.plugins, asked),
+        "completions": [
+            {
+                "completion": completion,
+                "steps": steps.of_completion(workspace.plugins, asked, completion.text),
+            }
+            for completion in said
+        ],
+        "problem": problem,
+        "show": "wrong" if wrong else "all",
+        "previous": _next_id(scores[:place][::-1], wrong=wrong),
+        "following": _next_id(scores[place + 1 :], wrong=wrong),
+    }
+
+
+def _is_wrong(score: Score) -> bool:
+    return score.value is not None and score.value < 1.0
+
+
+def _row(workspace: Workspace, held: Evaluation) -> dict[str, Any]:
+    return {
+        "evaluation_id": held.id,
+        "run_id": held.run_id,
+        "model_id": workspace.runs.get(held.run_id).model_id,
+        "evaluator": held.evaluator,
+        "dataset_key": held.dataset_key,
+        "estimate": held.scorecard.overall,
+        "metrics": held.scorecard.metrics,
+        "created_at": held.created_at,
+    }
+
+
+def _item_row(workspace: Workspace, score: Score) -> dict[str, Any]:
+    try:
+        prompt = workspace.traces.get(score.item_id).trace.prompt[:EXCERPT_CHARS]
+    except NotFoundError:
+        # The dataset was built elsewhere; it holds its own copy of the trace.
+        prompt = None
+    return {"prompt": prompt, "score": score}
+
+
+def _place(scores: Sequence[Score], item_id: str, held: Evaluation) -> int:
+    for place, score in enumerate(scores):
+        if score.item_id == item_id:
+            return place
+    raise NotFoundError(f"evaluation {held.id} has no item {item_id!r}")
+
+
+def _asked(workspace: Workspace, held: Evaluation, item_id: str) -> Item:
+    for found in workspace.datasets.items(held.dataset_key):
+        if found.id == item_id:
+            return found
+    raise NotFoundError(f"dataset {held.dataset_key} has no item {item_id!r}")
+
+
+def _said(
+    workspace: Workspace, held: Evaluation, item_id: str
+) -> tuple[list[Completion], str | None]:
+    """What the model wrote for an item, and what is wrong with that record."""
+    try:
+        found = workspace.predictions.read(held.run_id, held.dataset_key)
+    except (NotFoundError, IntegrityError) as error:
+        return [], error.message
+    said = [completion for completion in found.completions if completion.item_id == item_id]
+    if found.sha256 != held.predictions_sha256:
+        return said, "the run has answered anew since it was judged: this is the newer answer"
+    return said, None if said else "the model gave no answer to this item"
+
+
+def _next_id(scores: Sequence[Score], *, wrong: bool) -> str | None:
+    return next((score.item_id for score in scores if not wrong or _is_wrong(score)), None)
+
+
+PAGES = [
+    Page("/evaluations", "evaluations.html", leaderboard),
+    Page("/evaluations/{id}", "evaluation.html", evaluation, slow=True),
+    Page("/evaluations/{id}/items/{item_id}", "evaluation_item.html", item, slow=True),
+]

@@ -1,0 +1,58 @@
+"""The first page: what there is, and what is going on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tunix_core import Workspace
+from tunix_http.page.pages import Data, Page
+from tunix_http.page.panels import panels
+from tunix_http.page.query import Query
+from tunix_http.page.views.rows import dataset_keys, run_row
+
+NEWEST = 6
+
+
+def overview(workspace: Workspace, query: Query) -> Data:
+    """Counts, the newest runs, the best of them."""
+    active = [
+        run
+        for status in ("running", "cancel_requested", "pending")
+        for run in workspace.runs.list(status=status, limit=NEWEST)
+    ]
+    newest = workspace.runs.list(limit=NEWEST)
+    ranked = workspace.evaluations.leaderboard("answer_correctness", limit=3)
+    return {
+        "counts": _counts(workspace),
+        "active": [run_row(workspace, run) for run in active],
+        "newest": [run_row(workspace, run) for run in newest],
+        "best": [
+            {
+                "run_id": evaluation.run_id,
+                "evaluation_id": evaluation.id,
+                "model_id": workspace.runs.get(evaluation.run_id).model_id,
+                "dataset_key": evaluation.dataset_key,
+                "estimate": evaluation.scorecard.overall,
+            }
+            for evaluation in ranked
+        ],
+        "panels": panels(workspace, "overview"),
+    }
+
+
+def _counts(workspace: Workspace) -> list[dict[str, Any]]:
+    broken = sum(record.error is not None for record in workspace.plugins.records)
+    plugins = len(workspace.plugins.records)
+    return [
+        _count("traces", workspace.traces.count()),
+        _count("datasets", len(dataset_keys(workspace))),
+        _count("models", len(workspace.models.list())),
+        _count("plugins", plugins, f"{broken} not usable" if broken else None),
+    ]
+
+
+def _count(what: str, count: int, note: str | None = None) -> dict[str, Any]:
+    return {"what": what, "count": count, "address": f"/{what}", "note": note}
+
+
+PAGES = [Page("/", "overview.html", overview)]

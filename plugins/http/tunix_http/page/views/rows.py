@@ -1,0 +1,44 @@
+"""What several pages show of runs and datasets."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from tunix_core import Workspace
+from tunix_core.dataset_files import MANIFEST
+from tunix_core.records import TERMINAL_STATUSES, Run
+
+
+def dataset_keys(workspace: Workspace) -> list[str]:
+    """The keys of all datasets, sorted; their manifests, which may be large, are not read."""
+    found = workspace.paths.datasets.glob(f"*/{MANIFEST}")
+    return sorted(path.parent.name for path in found)
+
+
+def run_row(workspace: Workspace, held: Run) -> dict[str, Any]:
+    """A run in a list."""
+    active = held.status not in TERMINAL_STATUSES
+    result = held.result or {}
+    return {
+        "id": held.id,
+        "status": held.status,
+        "mode": held.mode,
+        "model_id": held.model_id,
+        "trainer": held.trainer,
+        "dataset_key": held.dataset_key,
+        "created_at": held.created_at,
+        "seconds": seconds(held),
+        "steps": result.get("steps"),
+        "loss": (result.get("metrics") or {}).get("loss"),
+        "error": held.error,
+        "progress": workspace.runs.progress(held.id) if active else None,
+    }
+
+
+def seconds(held: Run) -> float | None:
+    """How long a run took, once it has ended."""
+    if held.started_at is None or held.completed_at is None:
+        return None
+    begun, ended = (datetime.fromisoformat(time) for time in (held.started_at, held.completed_at))
+    return (ended - begun).total_seconds()

@@ -1,0 +1,1 @@
+"""The classes that parse requests and shape answers, a module per group of operations."""
