@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tunix_core import Workspace
@@ -227,3 +227,24 @@ def test_recorded_scores_are_kept_and_others_are_not(tmp_path: Path) -> None:
         assert first.score == pure.score
     with Workspace(tmp_path / "workspace", Plugins.of()) as workspace:
         assert workspace.traces.scores(trace_id.upper()) == (second, first)
+
+
+VERSIONS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=64)
+
+
+@example(["a\0b", '"', "\\", "\u2028é", "1.0"], 9, 0)
+@given(st.lists(VERSIONS | st.just("1.0"), max_size=8), st.integers(1, 9), st.integers(0, 9))
+@settings(max_examples=50)
+def test_a_page_as_json_says_what_the_summaries_say(
+    versions: list[str], limit: int, offset: int
+) -> None:
+    with TemporaryDirectory() as folder, Workspace(folder, Plugins.of()) as workspace:
+        step = Step(0, "t", '"trace_version":"1.0"}')
+        workspace.traces.create_many([Trace("q", "a", (step,), None, v) for v in versions])
+        page = workspace.traces.page_json(limit, offset)
+        same = workspace.traces.summaries(limit, offset)
+    assert json.loads(f"[{page.entries}]") == [
+        {"id": s.id, "created_at": s.created_at, "trace_version": s.trace_version}
+        for s in same.items
+    ]
+    assert (page.limit, page.offset, page.next_offset) == (limit, offset, same.next_offset)

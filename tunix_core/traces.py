@@ -74,6 +74,23 @@ class SummaryPage:
     next_offset: int | None
 
 
+@frozen
+class PageJson:
+    """A part of a list, newest first, as JSON.
+
+    Args:
+        entries: Objects with id, created_at and trace_version, commas between them.
+        limit: How many were asked for.
+        offset: How many newer ones were passed over.
+        next_offset: Where the next page begins, or None on the last.
+    """
+
+    entries: str
+    limit: int
+    offset: int
+    next_offset: int | None
+
+
 class Traces:
     """Stores and finds traces.
 
@@ -231,7 +248,10 @@ class Traces:
         Raises:
             NotFoundError: There is none of this id.
         """
-        trace = store.get_json(self._database, _canonical(trace_id))
+        # Nearly always the id is in its canonical spelling.
+        trace = store.get_json(self._database, trace_id) or store.get_json(
+            self._database, _canonical(trace_id)
+        )
         if trace is None:
             raise _unknown(trace_id)
         return trace
@@ -265,6 +285,16 @@ class Traces:
         items = store.summaries(self._database, limit + 1, offset, filters)
         more = offset + limit if len(items) > limit else None
         return SummaryPage(tuple(items[:limit]), limit, offset, more)
+
+    def page_json(self, limit: int = 20, offset: int = 0) -> PageJson:
+        """A page of what :meth:`summaries` gives, as JSON that is only passed on.
+
+        Raises:
+            UsageError: ``limit`` is below 1 or ``offset`` below 0.
+        """
+        _check_page(limit, offset)
+        entries, more = store.entries(self._database, limit, offset)
+        return PageJson(entries, limit, offset, offset + limit if more else None)
 
     def sources(self) -> dict[str, int]:
         """Number of traces by ``meta.source``, the most frequent first."""

@@ -33,6 +33,13 @@ _SUMMARY = (
     f"THEN '{_USUAL}' ELSE substr(body, -{_TAIL_CHARS}) END, sequence"
 )
 
+# The same as a JSON object.
+_ENTRY = (
+    """'{"id":"' || id || '","created_at":"' || created_at || '","trace_version":' || """
+    f"CASE WHEN substr(CAST(body AS BLOB), -{len(_USUAL_END)}) = CAST('{_USUAL_END}' AS BLOB) "
+    f"""THEN '"{_USUAL}"' ELSE body -> '$.trace_version' END || '}}'"""
+)
+
 T = TypeVar("T")
 
 
@@ -173,6 +180,23 @@ def summaries(
         TraceSummary._make(row if row[2] == _USUAL else (*row[:2], _version(row[2]), row[3]))
         for row in rows
     ]
+
+
+def entries(database: Database, limit: int, offset: int) -> tuple[str, bool]:
+    """What a list shows of ``limit`` traces after the ``offset`` newest, as JSON objects.
+
+    One row, made by SQLite, costs a third of twenty that become objects first.
+
+    Returns:
+        The objects with commas between them, and whether there are older traces.
+    """
+    text, oldest = database.conn.execute(
+        "SELECT group_concat(entry, ','), min(sequence) FROM "  # noqa: S608 - constant columns
+        f"(SELECT sequence, {_ENTRY} AS entry FROM traces WHERE sequence <= "
+        "(SELECT coalesce(max(sequence), 0) FROM traces) - ? ORDER BY sequence DESC LIMIT ?)",
+        (offset, limit),
+    ).fetchone()
+    return text or "", oldest is not None and oldest > 1
 
 
 def count_sources(database: Database) -> dict[str, int]:

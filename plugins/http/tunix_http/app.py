@@ -25,6 +25,7 @@ from tunix_core.plugins import Plugins
 from tunix_core.records import Run
 from tunix_core.worker import Worker
 from tunix_http import openapi, page
+from tunix_http.access_log import AccessLog
 from tunix_http.errors import on_http_exception, on_request_refused
 from tunix_http.json_body import RequestRefused
 from tunix_http.operations import Operation, Operations
@@ -152,35 +153,44 @@ class Services:
 
 
 class Endpoint:
-    """All operations of one path."""
+    """All operations of one path.
 
-    def __init__(self, operations: Iterable[Operation]) -> None:
+    Args:
+        operations: One for each method that is allowed.
+        services: What the server holds.
+    """
+
+    def __init__(self, operations: Iterable[Operation], services: Services) -> None:
         self._operations = {operation.method: operation for operation in operations}
+        self._services = services
         self._allowed = ", ".join(sorted(self._operations))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         operation = self._operations.get(scope["method"])
         if operation is None:
             raise HTTPException(405, headers={"Allow": self._allowed})
-        response = await operation.respond(Request(scope, receive))
+        response = await operation.respond(Request(scope, receive), self._services)
         await response(scope, receive, send)
 
 
-def create_app(directory: Path, plugins: Plugins, settings: Settings) -> Starlette:
+def create_app(
+    directory: Path, plugins: Plugins, settings: Settings, access_log: AccessLog | None = None
+) -> Starlette:
     """The application for one workspace.
 
     Args:
         directory: The workspace.
         plugins: The active plugins.
         settings: The server's settings.
+        access_log: Gets a line for every answered request.
     """
     from tunix_http.middleware import middleware
 
     operations = [*built_in_operations(), *_plugin_operations(plugins)]
     services = Services(directory, settings, plugins)
     app = Starlette(
-        routes=[*_routes(operations), Route("/openapi.json", _openapi), *page.routes()],
-        middleware=middleware(settings, services.metrics.observe_request),
+        routes=[*_routes(operations, services), Route("/openapi.json", _openapi), *page.routes()],
+        middleware=middleware(settings, services.metrics.observe_request, access_log),
         exception_handlers={
             HTTPException: on_http_exception,
             RequestRefused: on_request_refused,
@@ -222,11 +232,11 @@ def _below(prefix: str, offered: Operations) -> list[Operation]:
     return offered.held
 
 
-def _routes(operations: Sequence[Operation]) -> list[BaseRoute]:
+def _routes(operations: Sequence[Operation], services: Services) -> list[BaseRoute]:
     by_path: dict[str, list[Operation]] = {}
     for operation in operations:
         by_path.setdefault(operation.path, []).append(operation)
-    return [Route(path, Endpoint(held)) for path, held in by_path.items()]
+    return [Route(path, Endpoint(held, services)) for path, held in by_path.items()]
 
 
 async def _openapi(request: Request) -> Response:

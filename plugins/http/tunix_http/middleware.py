@@ -12,7 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tunix_http.access_log import log_request, request_id
+from tunix_http.access_log import AccessLog, request_id
 from tunix_http.access_token import TokenCheck
 from tunix_http.hosts import AllowedHosts, same_origin
 from tunix_http.settings import Settings
@@ -41,14 +41,17 @@ VARY = (b"vary", b"Origin")
 _log = logging.getLogger("tunix_http")
 
 
-def middleware(settings: Settings, observe: Observer | None = None) -> list[Middleware]:
+def middleware(
+    settings: Settings, observe: Observer | None = None, access_log: AccessLog | None = None
+) -> list[Middleware]:
     """The middleware of the application, outermost first.
 
     Args:
         settings: The server's settings.
         observe: Called with the method, the status and the seconds of every answered request.
+        access_log: Gets a line for every answered request.
     """
-    stack = [Middleware(Guard, settings=settings, observe=observe)]
+    stack = [Middleware(Guard, settings=settings, observe=observe, access_log=access_log)]
     if settings.token is not None:
         stack.append(Middleware(TokenCheck, token=settings.token))
     return stack
@@ -61,9 +64,16 @@ class Guard:
         app: What answers them.
         settings: The server's settings.
         observe: Called with the method, the status and the seconds of every answered request.
+        access_log: Gets a line for every answered request.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, observe: Observer | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        observe: Observer | None = None,
+        access_log: AccessLog | None = None,
+    ) -> None:
         self._app = app
         self._cors = CORSMiddleware(
             app,
@@ -76,6 +86,7 @@ class Guard:
         self._origins = {origin.encode() for origin in settings.allowed_origins}
         self._hosts = AllowedHosts(settings.host, settings.allowed_hosts)
         self._observe = observe
+        self._access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -98,7 +109,7 @@ class Guard:
                 scope, receive, exchange.send
             )
         finally:
-            exchange.log(self._observe)
+            exchange.log(self._observe, self._access_log)
 
     def _refusal(self, scope: Scope, hosts: list[bytes], origin: bytes | None) -> ASGIApp | None:
         """The answer to a request that may not come in, or None."""
@@ -153,22 +164,23 @@ class _Exchange:
             headers.append(NO_STORE)
         return headers
 
-    def log(self, observe: Observer | None) -> None:
-        """Tell the access log and the observer how it went."""
+    def log(self, observe: Observer | None, access_log: AccessLog | None) -> None:
+        """Tell the observer and the access log how it went."""
         scope = self._scope
         seconds = time.perf_counter() - self._began
         status = self.status or CLIENT_WENT_AWAY
         if observe is not None:
             observe(scope["method"], status, seconds)
-        log_request(
-            self.id,
-            scope["method"],
-            scope["path"],
-            status,
-            seconds,
-            self._size,
-            scope.get("client"),
-        )
+        if access_log is not None:
+            access_log.add(
+                self.id,
+                scope["method"],
+                scope["path"],
+                status,
+                seconds,
+                self._size,
+                scope.get("client"),
+            )
 
 
 def _read_headers(scope: Scope) -> tuple[list[bytes], bytes | None, bytes | None]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -30,7 +30,7 @@ LARGE_BODY = 256 * 1024
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@frozen
+@define
 class Call:
     """One request to an operation, its data validated.
 
@@ -101,14 +101,17 @@ class Operation:
         """What follows the first line of the function's docstring."""
         return (inspect.getdoc(self.function) or "").partition("\n")[2].strip()
 
-    async def respond(self, request: Request) -> Response:
+    async def respond(self, request: Request, services: Services) -> Response:
         """Validate the request, call the function, make its result a response.
+
+        Args:
+            request: The request.
+            services: What the server holds.
 
         Raises:
             RequestRefused: The request is not what the operation takes.
             HTTPException: The core refuses it.
         """
-        services: Services = request.app.state.services
         call = Call(
             request,
             services,

@@ -14,7 +14,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from tunix_http.access_log import log_request, request_id
+from tunix_http.access_log import AccessLog, request_id
 from tunix_http.settings import Settings
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -38,6 +38,8 @@ class TimedProtocol(HttpToolsProtocol):
 
     # Seconds that each thing may take: a head, progress of a body or of an answer, an end.
     seconds: Mapping[str, float]
+    # Gets a line for what is refused here.
+    requests_log: AccessLog | None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -227,10 +229,13 @@ class TimedProtocol(HttpToolsProtocol):
             % (status.value, status.phrase.encode(), len(body), body)
         )
         self.transport.close()
-        log_request(request_id(None), "", "", status.value, 0.0, len(body), self.client)
+        if self.requests_log is not None:
+            self.requests_log.add(
+                request_id(None), "", "", status.value, 0.0, len(body), self.client
+            )
 
 
-def timed_protocol(settings: Settings) -> type[TimedProtocol]:
+def timed_protocol(settings: Settings, access_log: AccessLog | None) -> type[TimedProtocol]:
     """The protocol class for ``uvicorn.Config(http=...)``, with the server's deadlines."""
     seconds = {
         "head": settings.header_timeout_s,
@@ -238,4 +243,5 @@ def timed_protocol(settings: Settings) -> type[TimedProtocol]:
         "write": settings.write_timeout_s,
         "end": DISCARD_S,
     }
-    return type("TimedProtocol", (TimedProtocol,), {"seconds": seconds})
+    held = {"seconds": seconds, "requests_log": access_log}
+    return type("TimedProtocol", (TimedProtocol,), held)

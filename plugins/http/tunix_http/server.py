@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import resource
@@ -19,7 +20,7 @@ from starlette.types import ASGIApp
 
 from tunix_core.errors import UsageError
 from tunix_core.plugins import Plugins
-from tunix_http.access_log import GatheringHandler
+from tunix_http.access_log import AccessLog
 from tunix_http.protocol import timed_protocol
 from tunix_http.settings import Settings
 
@@ -63,15 +64,22 @@ def serve(
 
     with listener:
         _log_to_stderr()
-        app = create_app(workspace_directory, plugins, settings)
-        _Server(server_config(app, settings), on_ready).run(sockets=[listener])
+        access_log = AccessLog(sys.stderr)
+        app = create_app(workspace_directory, plugins, settings, access_log)
+        try:
+            config = server_config(app, settings, access_log)
+            _Server(config, on_ready).run(sockets=[listener])
+        finally:
+            access_log.close()
 
 
-def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+def server_config(
+    app: ASGIApp, settings: Settings, access_log: AccessLog | None = None
+) -> uvicorn.Config:
     """How uvicorn runs the application: with our deadlines, log and shutdown."""
     return uvicorn.Config(
         app,
-        http=timed_protocol(settings),
+        http=timed_protocol(settings, access_log),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -93,6 +101,9 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        # What is there now stays: the garbage collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
         self._on_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -151,7 +162,7 @@ def _raise_file_limit() -> None:
 
 
 def _log_to_stderr() -> None:
-    """The access log as it is, messages with their logger's name."""
+    """Messages with their logger's name."""
     messages = logging.StreamHandler()
     messages.setFormatter(logging.Formatter("%(name)s: %(message)s"))
     # What clients do wrong is in the access log.
@@ -159,6 +170,3 @@ def _log_to_stderr() -> None:
         logger = logging.getLogger(name)
         logger.setLevel(level)
         logger.addHandler(messages)
-    access = logging.getLogger("tunix_http.access")
-    access.propagate = False
-    access.addHandler(GatheringHandler(sys.stderr))

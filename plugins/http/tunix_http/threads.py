@@ -10,24 +10,15 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from attrs import frozen
-
 from tunix_core import Workspace
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+# A call, where its result is waited for, and the event loop of that.
+_Task = tuple[Callable[[Workspace], Any], asyncio.Future[Any], asyncio.AbstractEventLoop]
 # Whoever waits, the result, and the error instead of it.
 _Outcome = tuple[asyncio.Future[Any], Any, BaseException | None]
-
-
-@frozen
-class _Task:
-    """A call, and where its result is waited for."""
-
-    call: Callable[[Workspace], Any]
-    future: asyncio.Future[Any]
-    loop: asyncio.AbstractEventLoop
 
 
 class WorkspaceThreads:
@@ -69,7 +60,7 @@ class WorkspaceThreads:
         """Call ``function(workspace, *args, **kwargs)`` in one of the threads."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._tasks.put(_Task(lambda held: function(held, *args, **kwargs), future, loop))
+        self._tasks.put((lambda held: function(held, *args, **kwargs), future, loop))
         return await future
 
     def close(self) -> None:
@@ -85,16 +76,17 @@ class WorkspaceThreads:
     def _work(self) -> None:
         with self._open_workspace() as workspace:
             while (task := self._tasks.get()) is not None:
-                if task.future.cancelled():
+                call, future, loop = task
+                if future.cancelled():
                     continue
                 outcome: _Outcome
                 try:
-                    outcome = (task.future, task.call(workspace), None)
+                    outcome = (future, call(workspace), None)
                 except BaseException as error:
-                    outcome = (task.future, None, error)
-                self._deliver(outcome, task.loop)
+                    outcome = (future, None, error)
+                self._deliver(outcome, loop)
                 # What the call holds is not kept until the next one comes.
-                del task, outcome
+                del task, call, outcome
 
     def _deliver(self, outcome: _Outcome, loop: asyncio.AbstractEventLoop) -> None:
         self._done.append(outcome)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
+import os
 import socket
 import threading
 import time
@@ -19,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from tunix_http.access_log import AccessLog
 from tunix_http.middleware import middleware
 from tunix_http.request_body import read_body, stream_body_to_file
 from tunix_http.server import listen, server_config
@@ -46,15 +50,34 @@ class Served:
         port: Port on 127.0.0.1.
         folder: Where it writes uploads.
         seen: Requests that were answered, as (method, status).
+        written: The access log.
     """
 
     port: int
     folder: Path
     seen: list[tuple[str, int]]
+    written: io.StringIO
 
     @property
     def host(self) -> bytes:
         return b"127.0.0.1:%d" % self.port
+
+    def position(self) -> int:
+        """Length of the access log once everything so far is in it."""
+        self.ask(b"GET /api/health\r\nX-Request-ID: %b" % (mark := os.urandom(8).hex().encode()))
+        deadline = time.monotonic() + 10.0
+        while mark.decode() not in self.written.getvalue():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return len(self.written.getvalue())
+
+    def lines_after(self, position: int, count: int) -> list[dict[str, Any]]:
+        """``count`` lines of the access log from a position on, once they are written."""
+        deadline = time.monotonic() + 10.0
+        while (text := self.written.getvalue()[position:]).count("\n") < count:
+            assert time.monotonic() < deadline, text
+            time.sleep(0.01)
+        return [json.loads(line) for line in text.splitlines()]
 
     def connect(self, receive_buffer: int | None = None) -> socket.socket:
         """A new connection; a small receive buffer makes a client that soon takes no more."""
@@ -111,25 +134,28 @@ def serve_app(tmp_path_factory: pytest.TempPathFactory) -> ServeApp:
     def serve(**given: Any) -> Iterator[Served]:
         settings = Settings(**given)
         seen: list[tuple[str, int]] = []
+        written = io.StringIO()
+        access_log = AccessLog(written)
         app = Starlette(
             routes=ROUTES,
             middleware=middleware(
-                settings, lambda method, status, _: seen.append((method, status))
+                settings, lambda method, status, _: seen.append((method, status)), access_log
             ),
         )
         app.state.folder = tmp_path_factory.mktemp("uploads")
         with listen("127.0.0.1", 0) as listener:
-            server = uvicorn.Server(server_config(app, settings))
+            server = uvicorn.Server(server_config(app, settings, access_log))
             thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
             thread.start()
             try:
                 while not server.started:
                     assert thread.is_alive()
                     time.sleep(0.01)
-                yield Served(listener.getsockname()[1], app.state.folder, seen)
+                yield Served(listener.getsockname()[1], app.state.folder, seen, written)
             finally:
                 server.should_exit = True
                 thread.join(30.0)
+                access_log.close()
         assert not thread.is_alive()
 
     return serve
