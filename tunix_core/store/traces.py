@@ -27,17 +27,16 @@ _TAIL_CHARS = 6 * MAX_VERSION_CHARS + len(_VERSION_MARK) + len('""}')
 # bytes, since the end of a text is found by counting its characters.
 _USUAL = "1.0"
 _USUAL_END = f'{_VERSION_MARK}"{_USUAL}"}}'
+_IS_USUAL = f"substr(CAST(body AS BLOB), -{len(_USUAL_END)}) = CAST('{_USUAL_END}' AS BLOB)"
 _SUMMARY = (
-    f"id, created_at, CASE WHEN substr(CAST(body AS BLOB), -{len(_USUAL_END)}) = "
-    f"CAST('{_USUAL_END}' AS BLOB) "
-    f"THEN '{_USUAL}' ELSE substr(body, -{_TAIL_CHARS}) END, sequence"
+    f"id, created_at, CASE WHEN {_IS_USUAL} THEN '{_USUAL}' "
+    f"ELSE substr(body, -{_TAIL_CHARS}) END, sequence"
 )
-
-# The same as a JSON object.
+# The same as a JSON object; null where the version is another.
 _ENTRY = (
-    """'{"id":"' || id || '","created_at":"' || created_at || '","trace_version":' || """
-    f"CASE WHEN substr(CAST(body AS BLOB), -{len(_USUAL_END)}) = CAST('{_USUAL_END}' AS BLOB) "
-    f"""THEN '"{_USUAL}"' ELSE body -> '$.trace_version' END || '}}'"""
+    f"CASE WHEN {_IS_USUAL} THEN "
+    """'{"id":"' || id || '","created_at":"' || created_at || """
+    f"""'","trace_version":"{_USUAL}"}}' END"""
 )
 
 T = TypeVar("T")
@@ -190,13 +189,21 @@ def entries(database: Database, limit: int, offset: int) -> tuple[str, bool]:
     Returns:
         The objects with commas between them, and whether there are older traces.
     """
-    text, oldest = database.conn.execute(
-        "SELECT group_concat(entry, ','), min(sequence) FROM "  # noqa: S608 - constant columns
+    text, usual, found, oldest = database.conn.execute(
+        "SELECT group_concat(entry, ','), count(entry), count(*), min(sequence) FROM "  # noqa: S608
         f"(SELECT sequence, {_ENTRY} AS entry FROM traces WHERE sequence <= "
         "(SELECT coalesce(max(sequence), 0) FROM traces) - ? ORDER BY sequence DESC LIMIT ?)",
         (offset, limit),
     ).fetchone()
+    if usual < found:
+        text = ",".join(map(_entry, summaries(database, limit, offset)))
     return text or "", oldest is not None and oldest > 1
+
+
+def _entry(summary: TraceSummary) -> str:
+    fields = summary._asdict()
+    del fields["sequence"]
+    return json.dumps(fields, separators=(",", ":"))
 
 
 def count_sources(database: Database) -> dict[str, int]:
