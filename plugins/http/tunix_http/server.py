@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import math
+import os
 import resource
 import signal
 import socket
@@ -51,6 +52,9 @@ def serve(
     from tunix_http.app import create_app
 
     _raise_file_limit()
+    # Judges read these themselves; here they may have come from a file.
+    os.environ["REDIAI_MODE"] = settings.rediai_mode
+    os.environ["REDIAI_BASE_URL"] = settings.rediai_base_url
     listener = listen(settings.host, settings.backend_port if port is None else port)
     _cut_off_stalled_readers(listener, settings.write_timeout_s)
     url = address_of(listener)

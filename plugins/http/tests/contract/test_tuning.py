@@ -220,8 +220,8 @@ def test_a_job_whose_trials_fail_fails_and_may_be_started_again(
 def test_a_job_by_a_tuner_that_is_missing_is_not_started(client: httpx2.Client) -> None:
     made = job(client, tuner="no-such-tuner")
     answer = client.post(f"{JOBS}/{made['id']}/start")
-    assert answer.status_code == 501
-    assert "not installed" in answer.json()["detail"]
+    assert answer.status_code == 400
+    assert "known: optuna" in answer.json()["detail"]
 
 
 @pytest.fixture(scope="module")

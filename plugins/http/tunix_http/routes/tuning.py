@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from starlette.exceptions import HTTPException
 
 from tunix_core import Workspace
-from tunix_core.errors import ConflictError, UsageError
+from tunix_core.errors import ConflictError
 from tunix_core.records import TuningJob, TuningTrial
 from tunix_http.operations import Call, Operations
 from tunix_http.wire.run_views import without_root
@@ -83,7 +83,7 @@ def get_job(workspace: Workspace, call: Call) -> JobRead:
     parameters=JobPath,
     returns=JobStarted,
     errors={
-        400: "The job has been started, or its metric or a parameter is not known",
+        400: "The job has been started, or its tuner, metric or a parameter is not known",
         404: "There is no such job",
         501: "No tuner is installed",
     },
@@ -93,24 +93,10 @@ def start_job(workspace: Workspace, call: Call) -> JobStarted:
     """Let workers search; a failed job goes on where it ended."""
     if not workspace.plugins.contributions("tuner"):
         raise HTTPException(501, "a tuner is not installed: pip install tunix-tune")
-    job = workspace.tuning.get(str(call.path.job_id))
-    _need_tuner(workspace, job.tuner)
-    started = workspace.tuning.start(job.id)
+    started = workspace.tuning.start(str(call.path.job_id))
     return JobStarted(
         job_id=started.id, message=f"Tuning job started: {started.num_samples} trials"
     )
-
-
-def _need_tuner(workspace: Workspace, name: str) -> None:
-    """Refuse a job whose tuner is missing.
-
-    Raises:
-        HTTPException: 501.
-    """
-    try:
-        workspace.plugins.find("tuner", name)
-    except UsageError as error:
-        raise HTTPException(501, f"tuner {name!r} is not installed: {error.message}") from error
 
 
 def _read(
