@@ -110,7 +110,7 @@ def create_manifest(workspace: Workspace, call: Call) -> SftManifest:
     query=RunQuery,
     body=RunRequest,
     returns=RunResponse,
-    errors={501: "The trainer is not installed"},
+    errors={400: "There is no such trainer", 501: "The server's trainer is not installed"},
 )
 async def run(call: Call) -> RunResponse:
     """Train, or only validate: ``dry_run`` is the default.
@@ -121,7 +121,7 @@ async def run(call: Call) -> RunResponse:
     services = call.services
     if call.query.mode == "async":
         return await services.quick.run(_submit, call)
-    return await services.slow.run(_execute, call)
+    return await services.long.run(_execute, call)
 
 
 def _sft_lines(workspace: Workspace, body: SftExportRequest) -> Iterator[str]:
@@ -146,7 +146,7 @@ def _submit(workspace: Workspace, call: Call) -> RunResponse:
 def _execute(workspace: Workspace, call: Call) -> RunResponse:
     body: RunRequest = call.body
     if not body.dry_run:
-        _need_runtime(workspace, _trainer(call))
+        _need_runtime(workspace, call)
     submitted = _enqueue(workspace, call)
     return _response(workspace, call, call.services.execute(workspace, submitted.id))
 
@@ -173,13 +173,16 @@ def _trainer(call: Call) -> str:
     return named or call.services.settings.default_trainer
 
 
-def _need_runtime(workspace: Workspace, trainer: str) -> None:
+def _need_runtime(workspace: Workspace, call: Call) -> None:
     """Refuse to wait for a run that cannot begin.
 
     Raises:
-        HTTPException: 501.
+        HTTPException: 501 when the server's own trainer is missing.
+        UsageError: The request names one that is.
     """
     try:
-        workspace.plugins.find("trainer", trainer).config_class()
+        workspace.plugins.find("trainer", _trainer(call)).config_class()
     except UsageError as error:
+        if call.body.trainer is not None:
+            raise
         raise HTTPException(501, f"{NO_RUNTIME}: {error.message}; try dry_run") from error
