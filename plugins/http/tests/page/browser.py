@@ -1,165 +1,143 @@
-"""A real browser without a library: Chromium, told what to do over a pair of pipes."""
+"""Chromium, driven by Playwright, and what goes wrong on the pages it shows."""
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
+import re
 import shutil
-import subprocess
-import sys
 import time
-from pathlib import Path
-from typing import Any, Self
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-FLAGS = ("--headless=new", "--no-sandbox", "--no-first-run", "--disable-gpu")
 WAIT_S = 60.0
-LAUNCH = """
-import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.dup2(int(sys.argv[2]), 4)
-os.execv(sys.argv[3], sys.argv[3:])
-"""
+DRAWN = "[...document.querySelectorAll('.chart')].every((chart) => chart.data)"
+CALL = """async ([name, given]) => {
+  const client = await import("/static/client.js");
+  const answer = await client[name](...given);
+  return answer instanceof Blob ? [...new Uint8Array(await answer.arrayBuffer())] : answer;
+}"""
+REFUSAL = """async ([name, given]) => {
+  const client = await import("/static/client.js");
+  try {
+    await client[name](...given);
+  } catch (error) {
+    const { name, status, message, detail } = error;
+    return { name, status, message, detail, isError: error instanceof Error };
+  }
+}"""
 
 
-class Browser:
-    """One tab of a headless Chromium.
-
-    Commands and events are JSON texts that end with a zero byte (the Chrome DevTools Protocol
-    over ``--remote-debugging-pipe``), read from descriptor 3 and written to descriptor 4.
+# Playwright keeps what it makes of a method as an attribute of its object.
+@define(slots=False, eq=False)
+class Tab:
+    """A tab of the browser that remembers everything that goes wrong in it.
 
     Args:
-        profile: An empty directory for what the browser keeps.
-
-    Raises:
-        FileNotFoundError: No Chromium is installed.
+        page: The tab, as Playwright has it.
+        url: The server.
+        problems: Errors on the console, exceptions, requests that failed or were refused.
     """
 
-    def __init__(self, profile: Path) -> None:
-        program = next(filter(None, map(shutil.which, NAMES)), None)
-        if program is None:
-            raise FileNotFoundError(f"none of {', '.join(NAMES)} is on PATH")
-        reads, self._out = os.pipe()
-        self._in, writes = os.pipe()
-        flags = [*FLAGS, "--remote-debugging-pipe", f"--user-data-dir={profile}"]
-        # Numbers that are neither 3 nor 4, so that neither is closed before it is copied.
-        ours = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (reads, writes)]
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", LAUNCH, *map(str, ours), program, *flags],
-            pass_fds=ours,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for end in ours:
-            os.close(end)
-        os.close(reads)
-        os.close(writes)
-        self._pending = b""
-        self._count = 0
-        self._session: str | None = None
-        self.problems: list[str] = []
-        target = self.tell("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.tell("Target.attachToTarget", targetId=target, flatten=True)
-        self._session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Log"):
-            self.tell(f"{domain}.enable")
+    page: Page
+    url: str
+    problems: list[str] = field(factory=list)
 
-    def tell(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Send a command and wait for its result."""
-        self._count += 1
-        number = self._count
-        message = {"id": number, "method": method, "params": parameters}
-        if self._session is not None:
-            message["sessionId"] = self._session
-        os.write(self._out, json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self._receive()
-            if answer.get("id") == number:
-                assert "error" not in answer, answer["error"]
-                result: dict[str, Any] = answer["result"]
-                return result
+    def __attrs_post_init__(self) -> None:
+        self.page.on("console", self._note_message)
+        self.page.on("pageerror", lambda error: self.problems.append(f"exception: {error}"))
+        self.page.on("requestfailed", self._note_failure)
+        self.page.on("response", self._note_answer)
 
-    def open(self, url: str) -> None:
-        """Go to a page and wait until it and its scripts are loaded."""
-        self.tell("Page.navigate", url=url)
-        self.wait_for("location.href !== 'about:blank' && document.readyState === 'complete'")
+    def open(self, path: str) -> None:
+        """Go to a page of the server and wait until its charts are drawn."""
+        self.page.goto(self.url + path)
+        self.until(DRAWN)
 
-    def run(self, script: str) -> Any:
-        """The value of an expression, a promise awaited.
+    def until(self, script: str) -> Any:
+        """Wait until an expression is true; its value.
 
-        Raises:
-            AssertionError: It throws.
+        Playwright's own ``wait_for_function`` needs ``eval``, which the page forbids.
         """
-        answer = self.tell(
-            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
-        )
-        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
-        return answer["result"].get("value")
+        from playwright.sync_api import Error
 
-    def wait_for(self, condition: str) -> Any:
-        """Wait until an expression is true; its value."""
         deadline = time.monotonic() + WAIT_S
+        last: Any = None
         while time.monotonic() < deadline:
             try:
-                value = self.run(condition)
-            except AssertionError as error:
+                last = self.page.evaluate(script)
+            except Error as error:
                 # Between two pages there is nothing to look at.
-                value = None
-                last = str(error)
+                last = error
             else:
-                last = repr(value)
-            if value:
-                return value
-            time.sleep(0.1)
-        raise AssertionError(f"never true: {condition}; at last {last}")
+                if last:
+                    return last
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"never true: {script}; at last {last!r}")
 
-    def look_like(self, width: int, scheme: str) -> None:
-        """Take a width in pixels, and ``light`` or ``dark``."""
-        self.tell(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=800,
-            deviceScaleFactor=1,
-            mobile=width < 600,
-        )
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        self.tell("Emulation.setEmulatedMedia", features=features)
+    def call(self, name: str, *given: Any) -> Any:
+        """What a function of ``client.js`` returns; a file as its bytes."""
+        answer = self.page.evaluate(CALL, [name, list(given)])
+        is_file = isinstance(answer, list) and bool(answer) and isinstance(answer[0], int)
+        return bytes(answer) if is_file else answer
 
-    def press(self, key: str, code: int) -> None:
-        """Press a key."""
-        for kind in ("keyDown", "keyUp"):
-            self.tell(
-                "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code
-            )
+    def call_refused(self, name: str, *given: Any) -> dict[str, Any]:
+        """The error that a function of ``client.js`` throws."""
+        refusal: dict[str, Any] = self.page.evaluate(REFUSAL, [name, list(given)])
+        self.forgive(refusal["status"])
+        return refusal
 
-    def __enter__(self) -> Self:
-        return self
+    def forgive(self, status: int) -> None:
+        """Forget the answers with a status that a test asked for.
 
-    def __exit__(self, *_error: object) -> None:
-        os.close(self._out)
-        self._process.terminate()
+        Raises:
+            AssertionError: There was none.
+        """
+        asked = re.compile(rf"(refused:|status of) {status}\b")
+        kept = [problem for problem in self.problems if not asked.search(problem)]
+        assert kept != self.problems, f"no answer had status {status}"
+        self.problems[:] = kept
+
+    def look_like(self, width: int, scheme: Literal["light", "dark"]) -> None:
+        """Take a width in pixels, and a colour scheme."""
+        self.page.set_viewport_size({"width": width, "height": 844 if width < 600 else 900})
+        self.page.emulate_media(color_scheme=scheme)
+
+    def _note_message(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.problems.append(f"console: {message.text}")
+
+    def _note_failure(self, request: Request) -> None:
+        # What a page is still reading when it is left is given up by the browser itself.
+        if request.failure != "net::ERR_ABORTED":
+            self.problems.append(f"failed: {request.url}: {request.failure}")
+
+    def _note_answer(self, response: Response) -> None:
+        if response.status >= 400:
+            self.problems.append(f"refused: {response.status} {response.url}")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium.
+
+    Raises:
+        FileNotFoundError: None is installed.
+    """
+    from playwright.sync_api import expect, sync_playwright
+
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
+        raise FileNotFoundError(f"none of {', '.join(NAMES)} is on PATH")
+    expect.set_options(timeout=WAIT_S * 1000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        os.close(self._in)
-
-    def _receive(self) -> dict[str, Any]:
-        while b"\0" not in self._pending:
-            chunk = os.read(self._in, 65536)
-            assert chunk, "the browser has ended"
-            self._pending += chunk
-        text, _, self._pending = self._pending.partition(b"\0")
-        message: dict[str, Any] = json.loads(text)
-        self._note(message)
-        return message
-
-    def _note(self, message: dict[str, Any]) -> None:
-        """Keep what went wrong on the page."""
-        method, said = message.get("method"), message.get("params", {})
-        if method == "Runtime.exceptionThrown":
-            self.problems.append(str(said["exceptionDetails"]))
-        elif method == "Log.entryAdded" and said["entry"]["level"] == "error":
-            self.problems.append(f"{said['entry']['text']} {said['entry'].get('url')}")
+            yield browser
+        finally:
+            browser.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from typing import Any
 
@@ -10,8 +10,41 @@ import httpx2
 import pytest
 from attrs import define, field, frozen
 
+from .browser import WAIT_S, Tab, chromium
+
 VOID = frozenset({"br", "circle", "hr", "img", "input", "line", "link", "meta"})
 CONTROLS = frozenset({"input", "select", "textarea"})
+PAGES: dict[str, str] = {
+    "overview": "/",
+    "traces": "/traces",
+    "filtered traces": "/traces?source=numbers&filter=topic%3D1",
+    "trace": "/traces/{trace}",
+    "compared traces": "/traces/compare?base={trace}&other={other_trace}",
+    "chosen traces": "/traces/compare?trace={trace}&trace={other_trace}",
+    "traces to compare": "/traces/compare",
+    "datasets": "/datasets",
+    "dataset": "/datasets/{dataset}",
+    "rendered otherwise": "/datasets/{dataset}?template=gemma_chat&sample=3",
+    "runs": "/runs",
+    "filtered runs": "/runs?status=completed&dataset={dataset}",
+    "start a run": "/runs/new",
+    "run": "/runs/{run}",
+    "compared runs": "/runs/compare?run={run}&run={other_run}",
+    "runs to compare": "/runs/compare",
+    "leaderboard": "/evaluations",
+    "all grades": "/evaluations?evaluator=all+grades",
+    "evaluation": "/evaluations/{evaluation}",
+    "wrong items": "/evaluations/{evaluation}?show=wrong&limit=5",
+    "item": "/evaluations/{evaluation}/items/{item}",
+    "regressions": "/regressions",
+    "check": "/regressions?baseline={baseline}&run={other_run}",
+    "tuning": "/tuning",
+    "tuning job": "/tuning/{job}",
+    "models": "/models",
+    "model": "/models/{model}",
+    "plugins": "/plugins",
+    "docs": "/docs",
+}
 
 
 @frozen
@@ -126,6 +159,54 @@ def filled(client: httpx2.Client, numbers_dataset: str) -> Filled:
         job=job["id"],
         traces=(traces[0]["id"], traces[1]["id"]),
     )
+
+
+@pytest.fixture(scope="session")
+def names(filled: Filled) -> dict[str, str]:
+    """What fills in the addresses of :data:`PAGES`."""
+    return {
+        "trace": filled.traces[0],
+        "other_trace": filled.traces[1],
+        "run": filled.runs[0],
+        "other_run": filled.runs[1],
+        "dataset": filled.dataset,
+        "evaluation": filled.evaluation,
+        "item": filled.item,
+        "baseline": filled.baseline,
+        "job": filled.job,
+        "model": filled.model,
+    }
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium; for one module, since Playwright keeps an event loop running."""
+    pytest.importorskip("playwright")
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def open_tab(browser: Any) -> Iterator[Callable[[str], Tab]]:
+    """``open_tab(url)``: a new tab; at the end of the test nothing has gone wrong in it."""
+    opened = []
+
+    def open_one(url: str) -> Tab:
+        context = browser.new_context(viewport={"width": 1280, "height": 900})
+        context.set_default_timeout(WAIT_S * 1000)
+        opened.append(Tab(context.new_page(), url))
+        return opened[-1]
+
+    yield open_one
+    for tab in opened:
+        tab.page.context.close()
+    assert [problem for tab in opened for problem in tab.problems] == []
+
+
+@pytest.fixture
+def tab(open_tab: Callable[[str], Tab], server: Any) -> Tab:
+    """A tab on :func:`server`."""
+    return open_tab(server.url)
 
 
 def _train(post: Callable[[str, Any], Any], dataset: str, steps: int) -> str:

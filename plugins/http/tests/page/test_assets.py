@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunix_http.page.figures import thin
+from tunix_http.page.figures import lines, thin
 
 HELPERS = {"fetchJSON", "ApiError"}
 
@@ -93,3 +93,22 @@ def test_a_thinned_curve_keeps_its_ends_and_its_order(count: int, most: int) -> 
         assert (kept[0], kept[-1]) == (points[0], points[-1])
     if count <= most:
         assert kept == points
+
+
+@given(st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=50))
+def test_the_marks_of_a_logarithmic_axis_are_round_and_within_the_curve(
+    values: list[float],
+) -> None:
+    curve = [(float(step), value) for step, value in enumerate(values)]
+
+    axis = lines({"loss": curve}, "step", "loss", log=True)["layout"]["yaxis"]
+
+    assert axis["type"] == "log"
+    if "tickvals" in axis:
+        ticks = axis["tickvals"]
+        assert ticks == sorted(set(ticks))
+        assert 2 <= len(ticks) <= 19
+        assert min(values) <= ticks[0] * 1.001
+        assert ticks[-1] <= max(values) * 1.001
+        assert [float(text) for text in axis["ticktext"]] == pytest.approx(ticks)
+        assert {f"{tick:e}"[0] for tick in ticks} <= {"1", "2", "5"}

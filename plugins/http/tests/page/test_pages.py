@@ -10,57 +10,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from .conftest import Filled, PageReader
+from .conftest import PAGES, Filled, PageReader
 
 ReadPage = Callable[[httpx2.Response], PageReader]
-
-PAGES: dict[str, str] = {
-    "overview": "/",
-    "traces": "/traces",
-    "filtered traces": "/traces?source=numbers&filter=topic%3D1",
-    "trace": "/traces/{trace}",
-    "compared traces": "/traces/compare?base={trace}&other={other_trace}",
-    "chosen traces": "/traces/compare?trace={trace}&trace={other_trace}",
-    "traces to compare": "/traces/compare",
-    "datasets": "/datasets",
-    "dataset": "/datasets/{dataset}",
-    "rendered otherwise": "/datasets/{dataset}?template=gemma_chat&sample=3",
-    "runs": "/runs",
-    "filtered runs": "/runs?status=completed&dataset={dataset}",
-    "start a run": "/runs/new",
-    "run": "/runs/{run}",
-    "compared runs": "/runs/compare?run={run}&run={other_run}",
-    "runs to compare": "/runs/compare",
-    "leaderboard": "/evaluations",
-    "all grades": "/evaluations?evaluator=all+grades",
-    "evaluation": "/evaluations/{evaluation}",
-    "wrong items": "/evaluations/{evaluation}?show=wrong&limit=5",
-    "item": "/evaluations/{evaluation}/items/{item}",
-    "regressions": "/regressions",
-    "check": "/regressions?baseline={baseline}&run={other_run}",
-    "tuning": "/tuning",
-    "tuning job": "/tuning/{job}",
-    "models": "/models",
-    "model": "/models/{model}",
-    "plugins": "/plugins",
-    "docs": "/docs",
-}
-
-
-@pytest.fixture(scope="module")
-def names(filled: Filled) -> dict[str, str]:
-    return {
-        "trace": filled.traces[0],
-        "other_trace": filled.traces[1],
-        "run": filled.runs[0],
-        "other_run": filled.runs[1],
-        "dataset": filled.dataset,
-        "evaluation": filled.evaluation,
-        "item": filled.item,
-        "baseline": filled.baseline,
-        "job": filled.job,
-        "model": filled.model,
-    }
 
 
 @pytest.mark.parametrize("address", PAGES.values(), ids=PAGES.keys())
@@ -259,6 +211,52 @@ def test_a_check_says_what_the_api_says(
     assert shown["metric"]["delta"] == said["delta"]
     assert shown["regressed"] == (said["verdict"] == "fail")
     assert "egress" in read_page(client.get("/regressions" + address)).text
+
+
+def test_what_got_worse_is_named_by_its_question(client: httpx2.Client, filled: Filled) -> None:
+    wanted = {
+        "dataset_key": filled.dataset,
+        "model_id": "x",
+        "dry_run": False,
+        "settings": {"steps": 1},
+        "seed": 5,
+    }
+    run = client.post("/api/tunix/run", json=wanted).json()["run_id"]
+    client.post(f"/api/tunix/runs/{run}/evaluate", json={}).raise_for_status()
+    items = client.get(f"/evaluations/{filled.evaluation}.json?limit=100").json()["items"]
+    (right,) = [row["prompt"] for row in items if row["score"]["value"] == 1]
+
+    address = f"/regressions.json?baseline={filled.baseline}&run={run}"
+    check = client.get(address).json()["check"]
+
+    assert [row["prompt"] for row in check["regressions"]] == [right]
+    assert right in client.get(address.replace(".json", "")).text
+
+
+def test_the_answer_of_an_item_is_what_was_judged(client: httpx2.Client, filled: Filled) -> None:
+    shown = client.get(f"/evaluations/{filled.evaluation}/items/{filled.item}.json").json()
+
+    (said,) = shown["completions"]
+    assert said["answer"] == shown["score"]["details"]["answer"]
+
+
+def test_what_goes_on_is_not_told_twice(
+    client: httpx2.Client, filled: Filled, numbers_dataset: str
+) -> None:
+    body = {
+        "dataset_key": numbers_dataset,
+        "model_id": "x",
+        "dry_run": False,
+        "settings": {"steps": 900, "step_seconds": 0.1},
+    }
+    run = client.post("/api/tunix/run?mode=async", json=body).json()["run_id"]
+
+    shown = client.get("/index.json").json()
+    client.post(f"/api/tunix/runs/{run}/cancel").raise_for_status()
+
+    assert run in {row["id"] for row in shown["active"]}
+    assert run not in {row["id"] for row in shown["newest"]}
+    assert {row["status"] for row in shown["newest"]} & {"completed"}
 
 
 def test_the_documentation_names_every_operation(

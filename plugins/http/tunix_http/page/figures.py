@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,7 +31,11 @@ def lines(curves: Mapping[str, Points], x_title: str, y_title: str, *, log: bool
         }
         for name, points in curves.items()
     ]
-    return {"data": data, "layout": _layout(x_title, y_title, log=log)}
+    layout = _layout(x_title, y_title, log=log)
+    values = [y for points in curves.values() for _, y in points]
+    if log and values:
+        layout["yaxis"] |= _round_ticks(min(values), max(values))
+    return {"data": data, "layout": layout}
 
 
 def dots(points: Points, best: Points, x_title: str, y_title: str) -> Figure:
@@ -45,7 +50,11 @@ def dots(points: Points, best: Points, x_title: str, y_title: str) -> Figure:
             **_columns(best),
         },
     ]
-    return {"data": data, "layout": _layout(x_title, y_title)}
+    layout = _layout(x_title, y_title)
+    # There is no half trial.
+    layout["xaxis"] |= {"tickformat": "d", "range": [0.5, max(x for x, _ in points) + 0.5]}
+    layout["xaxis"] |= {"dtick": 1} if len(points) <= 20 else {}
+    return {"data": data, "layout": layout}
 
 
 def thin(points: Points, most: int = MAX_POINTS) -> Points:
@@ -65,6 +74,19 @@ def curves(steps: Iterable[Mapping[str, Any]]) -> dict[str, list[tuple[float, fl
             if name != "step" and isinstance(value, int | float) and not isinstance(value, bool):
                 found.setdefault(name, []).append((record["step"], value))
     return found
+
+
+def _round_ticks(low: float, high: float) -> dict[str, Any]:
+    """Marks at 1, 2 and 5 of each decade, or at 1 alone where those are many; whole numbers read.
+
+    Plotly writes the 2 and the 5 without their decade.
+    """
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    leading = (1, 2, 5) if math.log10(high / low) < 2.5 else (1,)
+    ticks = [first * 10.0**decade for decade in decades for first in leading]
+    held = [tick for tick in ticks if low <= tick * 1.001 and tick <= high * 1.001]
+    # Within a narrow range Plotly's own marks are finer.
+    return {} if len(held) < 2 else {"tickvals": held, "ticktext": [f"{tick:g}" for tick in held]}
 
 
 def _columns(points: Points) -> dict[str, list[float]]:

@@ -179,7 +179,7 @@ export const startTuningJob = (jobId) =>
 
 // models
 export const createModel = (request) => post("/api/models", request);
-export const listModels = () => fetchJSON("/api/models");
+export const listModels = (query) => fetchJSON("/api/models", { query });
 export const getModel = (artifactId) => fetchJSON(at`/api/models/${artifactId}`);
 export const promoteModelVersion = (artifactId, request) =>
   post(at`/api/models/${artifactId}/versions/promote`, request);

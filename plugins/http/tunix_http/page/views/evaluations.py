@@ -8,12 +8,13 @@ from typing import Any
 from tunix_core import Workspace
 from tunix_core.errors import IntegrityError, NotFoundError
 from tunix_core.records import Completion, Evaluation, Item, Score
+from tunix_core.rendering import extract_work
 from tunix_http.page import steps
 from tunix_http.page.pages import Data, Page
 from tunix_http.page.panels import panels
 from tunix_http.page.query import Query, Window
+from tunix_http.page.views.rows import dataset_keys, question
 
-EXCERPT_CHARS = 140
 ALL_GRADES = "all grades"
 
 
@@ -38,6 +39,7 @@ def leaderboard(workspace: Workspace, query: Query) -> Data:
         "evaluator": chosen,
         "evaluators": (*known, ALL_GRADES),
         "dataset": query.text("dataset"),
+        "datasets": dataset_keys(workspace),
         "model": query.text("model"),
         "window": Window.of(query, limit, offset, more=len(found) > limit),
     }
@@ -57,7 +59,10 @@ def evaluation(workspace: Workspace, query: Query) -> Data:
         "show": "wrong" if wrong else "all",
         "total": len(scores),
         "wrong": sum(map(_is_wrong, scores)),
-        "items": [_item_row(workspace, score) for score in chosen[offset : offset + limit]],
+        "items": [
+            {"prompt": question(workspace, score.item_id), "score": score}
+            for score in chosen[offset : offset + limit]
+        ],
         "window": Window.of(query, limit, offset, more=len(chosen) > offset + limit),
         "panels": panels(workspace, "evaluation", held.id),
     }
@@ -83,6 +88,7 @@ def item(workspace: Workspace, query: Query) -> Data:
             {
                 "completion": completion,
                 "steps": steps.of_completion(workspace.plugins, asked, completion.text),
+                "answer": _answer(completion.text),
             }
             for completion in said
         ],
@@ -91,6 +97,12 @@ def item(workspace: Workspace, query: Query) -> Data:
         "previous": _next_id(scores[:place][::-1], wrong=wrong),
         "following": _next_id(scores[place + 1 :], wrong=wrong),
     }
+
+
+def _answer(text: str) -> str | None:
+    """The answer that a model marked as such."""
+    work = extract_work(text)
+    return None if work is None else work.answer
 
 
 def _is_wrong(score: Score) -> bool:
@@ -108,15 +120,6 @@ def _row(workspace: Workspace, held: Evaluation) -> dict[str, Any]:
         "metrics": held.scorecard.metrics,
         "created_at": held.created_at,
     }
-
-
-def _item_row(workspace: Workspace, score: Score) -> dict[str, Any]:
-    try:
-        prompt = workspace.traces.get(score.item_id).trace.prompt[:EXCERPT_CHARS]
-    except NotFoundError:
-        # The dataset was built elsewhere; it holds its own copy of the trace.
-        prompt = None
-    return {"prompt": prompt, "score": score}
 
 
 def _place(scores: Sequence[Score], item_id: str, held: Evaluation) -> int:

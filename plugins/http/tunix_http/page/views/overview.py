@@ -20,12 +20,12 @@ def overview(workspace: Workspace, query: Query) -> Data:
         for status in ("running", "cancel_requested", "pending")
         for run in workspace.runs.list(status=status, limit=NEWEST)
     ]
-    newest = workspace.runs.list(limit=NEWEST)
+    listed = workspace.runs.list(limit=NEWEST + len(active))
     ranked = workspace.evaluations.leaderboard("answer_correctness", limit=3)
     return {
         "counts": _counts(workspace),
         "active": [run_row(workspace, run) for run in active],
-        "newest": [run_row(workspace, run) for run in newest],
+        "newest": [run_row(workspace, run) for run in listed if run not in active][:NEWEST],
         "best": [
             {
                 "run_id": evaluation.run_id,

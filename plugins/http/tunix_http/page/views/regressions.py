@@ -10,9 +10,9 @@ from tunix_core.records import Verdict
 from tunix_http.page.pages import Data, Page
 from tunix_http.page.panels import panels
 from tunix_http.page.query import Query
-from tunix_http.page.views.rows import run_row
+from tunix_http.page.views.rows import question, run_row
 
-MOST_REGRESSIONS = 100
+MOST_REGRESSIONS = 20
 
 
 def regressions(workspace: Workspace, query: Query) -> Data:
@@ -58,7 +58,10 @@ def _check(workspace: Workspace, name: str, run_id: str) -> dict[str, Any]:
         return found | {"problem": str(error)}
     if verdict is not None:
         found["verdict"] = verdict
-        found["regressions"] = verdict.regressions[:MOST_REGRESSIONS]
+        found["regressions"] = [
+            {**row, "prompt": question(workspace, str(row.get("item_id")))}
+            for row in verdict.regressions[:MOST_REGRESSIONS]
+        ]
         found["more"] = max(0, len(verdict.regressions) - MOST_REGRESSIONS)
         if baseline.metric_name is None:
             found["regressed"] = verdict.regressed

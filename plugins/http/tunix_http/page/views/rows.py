@@ -7,13 +7,24 @@ from typing import Any
 
 from tunix_core import Workspace
 from tunix_core.dataset_files import MANIFEST
+from tunix_core.errors import NotFoundError
 from tunix_core.records import TERMINAL_STATUSES, Run
+
+EXCERPT_CHARS = 140
 
 
 def dataset_keys(workspace: Workspace) -> list[str]:
     """The keys of all datasets, sorted; their manifests, which may be large, are not read."""
     found = workspace.paths.datasets.glob(f"*/{MANIFEST}")
     return sorted(path.parent.name for path in found)
+
+
+def question(workspace: Workspace, item_id: str) -> str | None:
+    """The beginning of an item's prompt; None where the dataset alone holds the trace."""
+    try:
+        return workspace.traces.get(item_id).trace.prompt[:EXCERPT_CHARS]
+    except NotFoundError:
+        return None
 
 
 def run_row(workspace: Workspace, held: Run) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tunix_http.page.views.rows import dataset_keys, run_row, seconds
 LOG_LINES = 400
 MOST_COMPARED = 12
 # These are drawn together: the loss on what is trained, and on what is held out.
-LOSSES = ("loss", "eval_loss")
+LOSSES = {"loss": "training data", "eval_loss": "held-out data"}
 
 
 def listing(workspace: Workspace, query: Query) -> Data:
@@ -33,6 +33,7 @@ def listing(workspace: Workspace, query: Query) -> Data:
         "statuses": get_args(RunStatus),
         "status": status,
         "dataset": dataset_key,
+        "datasets": dataset_keys(workspace),
         "window": Window.of(query, limit, offset, more=len(found) > limit),
     }
 
@@ -87,11 +88,12 @@ def compare(workspace: Workspace, query: Query) -> Data:
 
 def _figures(recorded: dict[str, list[tuple[float, float]]]) -> dict[str, Any]:
     """The losses in one figure, every other figure by itself."""
-    losses = {name: thin(recorded[name]) for name in LOSSES if name in recorded}
+    losses = {what: thin(recorded[name]) for name, what in LOSSES.items() if name in recorded}
     figures: dict[str, Any] = {"loss": _loss(losses) if losses else None}
     for name, points in recorded.items():
         if name not in LOSSES and len(points) > 1:
-            figures[name] = lines({name: thin(points)}, "step", name.replace("_", " "))
+            # Its heading says what it is.
+            figures[name] = lines({name: thin(points)}, "step", "")
     return figures
 
 

@@ -10,6 +10,7 @@ from tunix_http.page.figures import Figure, dots
 from tunix_http.page.pages import Data, Page
 from tunix_http.page.panels import panels
 from tunix_http.page.query import Query, Window
+from tunix_http.page.views.rows import dataset_keys
 
 
 def listing(workspace: Workspace, query: Query) -> Data:
@@ -19,6 +20,7 @@ def listing(workspace: Workspace, query: Query) -> Data:
     found = workspace.tuning.list(limit + 1, offset)
     return {
         "jobs": found[:limit],
+        "datasets": dataset_keys(workspace),
         "window": Window.of(query, limit, offset, more=len(found) > limit),
     }
 
