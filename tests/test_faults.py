@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import write_traces
 from tunix_core import Workspace
+from tunix_core.clock import uptime
 from tunix_core.importing import BATCH_RECORDS
 from tunix_core.local_registry import tree_digest
 
@@ -116,9 +117,9 @@ def test_a_killed_training_resumes_to_the_same_model(
             kill_at(folder, arguments, moment)
             run = workspace.runs.list()[0]
             if run.status == "running":
-                later = time.time() + 3600
+                later = uptime() + 3600
                 with monkeypatch.context() as patch:
-                    patch.setattr("tunix_core.runs.time.time", lambda at=later: at)
+                    patch.setattr("tunix_core.runs.uptime", lambda at=later: at)
                     run = workspace.runs.get(run.id)
                 assert run.status == "failed", "a run whose worker died is found and marked"
                 assert run.error is not None

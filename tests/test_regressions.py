@@ -287,3 +287,13 @@ def test_the_command_compares_one_figure(workspace: Workspace) -> None:
         shown = tunix("check", bad.id, "b", "--by", by)
         assert (shown.return_value, rows in shown.stdout) == (1, True), shown.output
     assert tunix("check", good.id, "b").return_value == 0
+    for without_effect in (
+        ("baseline", "c", good.id, "--metric", "score", "-e", "show_your_work"),
+        ("baseline", "c", good.id, "--metric", "score", "--comparator", "lower-is-better"),
+        ("baseline", "c", good.id, "--lower-is-better"),
+        ("check", good.id, "b", "--tolerance", "0.1"),
+        ("check", good.id, "b", "--by", "metric", "--confidence", "0.9"),
+    ):
+        refused = tunix(*without_effect).exception
+        assert isinstance(refused, UsageError), without_effect
+    assert [baseline.name for baseline in workspace.regressions.list()] == ["b"]

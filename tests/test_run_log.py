@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import write_traces
 from tunix_core import Workspace
+from tunix_core.clock import uptime
 from tunix_core.records import Run
 from tunix_core.run_log import MAX_CHUNK_BYTES, STREAMS, LogChunk, RunLog, Stream
 
@@ -228,6 +229,33 @@ def test_a_disk_without_room_costs_lines_and_leaves_whole_ones(tmp_path: Path) -
     assert all(json.loads(line)["stream"] == "stdout" for line in lines)
 
 
+def test_the_whole_lines_of_a_batch_that_finds_no_room_stay(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    batch = FULL.replace("for number in range(100):", "").replace(
+        '    writer.feed("stdout", b"%d\\n" % number)', 'writer.feed("stdout", b"line\\n" * 100)'
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", batch, str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 10
+    assert path.read_bytes().endswith(b"\n")
+
+
+def test_a_log_of_plain_text_is_taken_over_and_continued(workspace: Workspace) -> None:
+    run = workspace.runs.create("numbers-v1", "scripted", {"code": "print('new')"})
+    folder = workspace.paths.run(run.id)
+    (folder / "log.txt").write_bytes(b"one\ntw\xc3\xb6\n" + b"x" * 200_000 + b"\n\xff")
+    logs = [workspace.runs.log(run.id) for _ in range(2)]
+    text = "one\ntwö\n" + "x" * 200_000 + "\n\ufffd"
+    assert ["".join(chunk.chunk for chunk in log.read()) for log in logs] == [text, text]
+    assert workspace.worker().execute(run.id).status == "completed"
+    assert "".join(chunks(workspace, run)).startswith(text)
+    assert chunks(workspace, run)[-1] == "new\n"
+    assert not (folder / "log.txt").exists()
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
 GRANDCHILD = """
 import os, signal, subprocess, sys, time
 subprocess.Popen([sys.executable, "-c", '''
@@ -320,8 +348,8 @@ for n in range(20_000):
     worker.wait()
     first = len(chunks(workspace, run))
     with monkeypatch.context() as patch:
-        later = time.time() + 3600
-        patch.setattr("tunix_core.runs.time.time", lambda: later)
+        later = uptime() + 3600
+        patch.setattr("tunix_core.runs.uptime", lambda: later)
         assert workspace.runs.get(run.id).status == "failed"
     (workspace.paths.run(run.id) / "again").touch()
     workspace.runs.resume(run.id)
@@ -355,3 +383,21 @@ def test_many_runs_leave_no_file_open(workspace: Workspace) -> None:
     for _ in range(3):
         execute(workspace, "print('done')")
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def test_a_run_that_ends_well_while_its_worker_stops_has_completed(workspace: Workspace) -> None:
+    code = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+(job.output_dir / "begun").touch()
+time.sleep(1)
+"""
+    run = workspace.runs.create("numbers-v1", "scripted", {"code": code})
+    worker = workspace.worker()
+
+    def stop() -> None:
+        if (workspace.paths.run(run.id) / "begun").exists():
+            worker.stop()
+
+    assert worker.execute(run.id, stop).status == "completed"
+    assert worker.stopping

@@ -15,6 +15,7 @@ import pytest
 from attrs import evolve
 
 from tunix_core import Workspace, joining
+from tunix_core.clock import uptime
 from tunix_core.errors import (
     ConflictError,
     InvalidRecordError,
@@ -264,6 +265,40 @@ def test_a_run_that_is_slow_to_stop_is_not_taken_for_abandoned(
     assert seen <= {"pending", "running", "cancel_requested", "cancelled"}
 
 
+def test_a_run_that_is_cancelled_while_its_worker_stops_is_not_put_back(
+    counting_workspace: Workspace,
+) -> None:
+    run = counting_workspace.runs.create("numbers-v1", "counting", SLOW)
+    worker = counting_workspace.worker()
+
+    def cancel_and_stop() -> None:
+        if losses(counting_workspace, run) and not worker.stopping:
+            counting_workspace.runs.cancel(run.id)
+            worker.stop()
+
+    worker.execute(run.id, cancel_and_stop)
+    ended = counting_workspace.runs.get(run.id)
+    assert ended.status == "cancelled"
+    assert ended.completed_at is not None
+    assert ended.error is not None
+
+
+def test_a_database_that_cannot_be_written_to_for_a_while_ends_no_training(
+    counting_workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("tunix_core.worker.HEARTBEAT_S", 0.2)
+    run = counting_workspace.runs.create("numbers-v1", "counting", {"steps": 8, "step_seconds": 1})
+
+    def hold() -> None:
+        held = 2 <= len(losses(counting_workspace, run)) < 6
+        counting_workspace.database.conn.execute(f"PRAGMA query_only = {int(held)}")
+
+    assert counting_workspace.worker().execute(run.id, hold).status == "completed"
+    assert "cannot write to the database" in capsys.readouterr().err
+
+
 def test_cancelling_a_pending_run_ends_it_at_once(counting_workspace: Workspace) -> None:
     run = counting_workspace.runs.create("numbers-v1", "counting")
     assert counting_workspace.runs.cancel(run.id).status == "cancelled"
@@ -285,8 +320,8 @@ def test_when_the_worker_is_killed_its_runner_dies_and_the_run_is_marked(
     time.sleep(0.5)
     assert len(losses(counting_workspace, run)) == seen, "the runner outlived its worker"
     assert counting_workspace.runs.get(run.id).status == "running", "its lease has not run out"
-    later = time.time() + 60
-    monkeypatch.setattr("tunix_core.runs.time.time", lambda: later)
+    later = uptime() + 60
+    monkeypatch.setattr("tunix_core.runs.uptime", lambda: later)
     ended = counting_workspace.runs.get(run.id)
     assert ended.status == "failed"
     assert ended.error is not None

@@ -14,8 +14,8 @@ import pytest
 
 from tests.conftest import write_traces
 from tunix_core import Workspace
-from tunix_core.codec import trace_to_json
-from tunix_core.errors import NotFoundError, TunixError, UsageError
+from tunix_core.codec import trace_from_data, trace_to_json
+from tunix_core.errors import InvalidRecordError, NotFoundError, TunixError, UsageError
 from tunix_core.records import Step, Trace
 
 
@@ -102,6 +102,23 @@ def test_an_import_says_why_it_refused_the_first_lines(
     )
     assert report.reasons[0].text.startswith('{"prompt": "p"')
     assert len(Path(str(report.rejects_path)).read_text().splitlines()) == 150
+
+
+def test_refused_lines_need_not_be_kept(workspace: Workspace, tmp_path: Path) -> None:
+    file = write_traces(tmp_path / "some.jsonl", 1)
+    with file.open("a") as out:
+        out.write("{}\n" * 1000)
+    report = workspace.datasets.ingest(file, "some", keep_rejects=False)
+    assert (report.accepted, report.rejected, len(report.reasons)) == (1, 1000, 100)
+    assert report.rejects_path is None
+    assert [path.name for path in tmp_path.iterdir() if "rejects" in path.name] == []
+
+
+def test_of_far_too_many_steps_only_their_number_is_told() -> None:
+    data = {"prompt": "p", "final_answer": "a", "steps": [{}] * 1001}
+    with pytest.raises(InvalidRecordError) as refused:
+        trace_from_data(data)
+    assert refused.value.problems == ["$.steps: must hold 1 to 1000 steps, got 1001"]
 
 
 def test_reasons_stay_small_whatever_a_line_holds(workspace: Workspace, tmp_path: Path) -> None:

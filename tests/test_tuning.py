@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from tests.samples.counting_trainer import CountingTrainer
 from tunix_core import Workspace, hookimpl
 from tunix_core.contributions import TrainerContribution
 from tunix_core.errors import ConflictError, InvalidRecordError, NotFoundError, UsageError
+from tunix_core.evaluators.answer_correctness import AnswerCorrectness
 from tunix_core.plugins import Plugins, Selection
 from tunix_core.processes import FileLock
-from tunix_core.records import TuningJob, TuningTrial
+from tunix_core.records import Completion, Item, Score, TuningJob, TuningTrial
 
 STEPS = {"steps": {"type": "randint", "min": 1, "max": 40}}
 BY_LOSS: dict[str, Any] = {"metric_name": "loss", "metric_mode": "min"}
@@ -246,6 +248,32 @@ def test_one_worker_at_a_time_moves_a_job_on(counting_workspace: Workspace) -> N
         assert counting_workspace.tuning.advance() is False
     assert counting_workspace.tuning.trials(job.id) == []
     assert counting_workspace.tuning.advance() is True
+
+
+def test_a_worker_that_is_stopped_while_it_judges_leaves_the_rest_to_the_next(
+    counting_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuning = counting_workspace.tuning
+    job = create(counting_workspace)
+    tuning.start(job.id)
+    tuning.advance()
+    (trial,) = tuning.trials(job.id)
+    counting_workspace.worker().execute(str(trial.run_id))
+    judged: list[str] = []
+    score = AnswerCorrectness.score
+
+    def slow_score(self: AnswerCorrectness, item: Item, completion: Completion) -> Score:
+        judged.append(item.id)
+        time.sleep(0.05)
+        return score(self, item, completion)
+
+    monkeypatch.setattr(AnswerCorrectness, "score", slow_score)
+    assert tuning.advance(stopping=lambda: len(judged) > 2) is False
+    assert 2 < len(judged) < 20
+    assert running(counting_workspace, job) == [trial]
+    assert tuning.advance() is True
+    assert tuning.get(job.id).status == "completed"
+    assert len(judged) == len(set(judged)) == 20, "no item is judged twice"
 
 
 def test_cancelling_ends_the_trials_and_their_runs(counting_workspace: Workspace) -> None:

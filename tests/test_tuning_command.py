@@ -60,6 +60,7 @@ def test_the_command_creates_executes_and_shows_a_job(
     [
         ("steps", "'steps' is not NAME=TYPE:..."),
         ("steps=uniform", "'steps=uniform' is not NAME=TYPE:..."),
+        ("steps=choice:", "search_space.steps.values: must hold at least one value"),
         ("steps=uniform:2", "search_space.steps.max: is missing"),
         ("steps=uniform:2:1", "search_space.steps.max: must be greater than min (2.0), got 1.0"),
         ("steps=normal:2:1", "search_space.steps.type: must be one of choice, uniform"),

@@ -231,9 +231,18 @@ def trace_from_data(data: Any) -> Trace:
     """A trace from plain data; the same as ``structure(Trace, data, "trace")``, only faster.
 
     Raises:
-        InvalidRecordError: With every problem found, each as ``"$.path: reason"``.
+        InvalidRecordError: With every problem found, each as ``"$.path: reason"``; of too many
+            steps only that.
     """
-    return trace_if_strict(data) or structure(Trace, data, "trace")
+    trace = trace_if_strict(data)
+    if trace is not None:
+        return trace
+    steps = data.get("steps") if isinstance(data, dict) else None
+    if isinstance(steps, list) and len(steps) > MAX_STEPS:
+        # A problem for each of millions would fill the memory.
+        problem = f"$.steps: must hold 1 to {MAX_STEPS} steps, got {len(steps)}"
+        raise InvalidRecordError([problem], "trace")
+    return structure(Trace, data, "trace")
 
 
 def trace_if_strict(data: Any) -> Trace | None:

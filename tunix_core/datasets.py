@@ -164,6 +164,7 @@ class Datasets:
         allow_duplicates: bool = False,
         trace_ids: list[str] | None = None,
         max_line_bytes: int | None = None,
+        keep_rejects: bool = True,
         on_progress: ImportProgress | None = None,
     ) -> ImportReport:
         """Import a file with ``source`` as every trace's source; see :meth:`Traces.import_file`.
@@ -177,6 +178,7 @@ class Datasets:
             allow_duplicates=allow_duplicates,
             trace_ids=trace_ids,
             max_record_bytes=max_line_bytes,
+            keep_rejects=keep_rejects,
             on_progress=on_progress,
         )
 

@@ -12,7 +12,7 @@ from attrs import evolve
 
 from tunix_core.codec import unstructure
 from tunix_core.datasets import Datasets
-from tunix_core.errors import NotFoundError, TunixError
+from tunix_core.errors import NotFoundError, TunixError, one_line
 from tunix_core.plugins import Plugins
 from tunix_core.protocols import Trainer
 from tunix_core.records import Item, Run
@@ -35,8 +35,7 @@ def step(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        said = str(error) if isinstance(error, TunixError) else f"{type(error).__name__}: {error}"
-        raise TunixError(f"{name}: {' '.join(said.split())}") from error
+        raise TunixError(f"{name}: {one_line(error)}") from error
 
 
 def dry_run(run: Run, config: RunConfig, plugins: Plugins, datasets: Datasets) -> Iterator[str]:

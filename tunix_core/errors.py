@@ -24,6 +24,12 @@ class TunixError(Exception):
         return self.message if self.hint is None else f"{self.message} ({self.hint})"
 
 
+def one_line(error: Exception) -> str:
+    """What went wrong, on one line; an error that nobody foresaw is named by its type."""
+    text = str(error) if isinstance(error, TunixError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())
+
+
 def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
     """A hint that names the closest of ``known``, or ``otherwise`` when none is close."""
     # Imported when something went wrong, not at every start.

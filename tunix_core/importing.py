@@ -69,6 +69,7 @@ class Importer:
         allow_duplicates: Store again what is stored for the same source.
         trace_ids: Is given the id of every accepted line.
         max_record_bytes: A longer line is rejected, or None for the source's own limit.
+        keep_rejects: Write a file of all refused lines; the first are reported in any case.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Importer:
         allow_duplicates: bool = False,
         trace_ids: list[str] | None = None,
         max_record_bytes: int | None = None,
+        keep_rejects: bool = True,
     ) -> None:
         self.id = new_id()
         self._database = database
@@ -94,7 +96,7 @@ class Importer:
         self._max_record_bytes = max_record_bytes
         self._accepted = 0
         self._duplicates = 0
-        self._rejects = _Rejects()
+        self._rejects = _Rejects(keep_rejects)
 
     def run(self, fallback: Path, on_progress: Progress | None) -> ImportReport:
         """Import everything; the rejects go beside the input, or else into ``fallback``.
@@ -200,14 +202,16 @@ class Importer:
 class _Rejects:
     """Refused lines, kept in bounded memory until the import is over."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep: bool) -> None:
         self.count = 0
+        self._keep = keep
         self.first: list[Rejected] = []
         self._file = SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 - closed by save()
 
     def add(self, rejected: Rejected) -> None:
-        fields = {"line": rejected.line, "problems": rejected.problems, "text": rejected.text}
-        self._file.write((json.dumps(fields) + "\n").encode())
+        if self._keep:
+            fields = {"line": rejected.line, "problems": rejected.problems, "text": rejected.text}
+            self._file.write((json.dumps(fields) + "\n").encode())
         self.count += 1
         if len(self.first) < MAX_REASONS:
             problems = tuple(p[:MAX_PROBLEM_CHARS] for p in rejected.problems[:MAX_PROBLEMS])
@@ -216,7 +220,7 @@ class _Rejects:
     def save(self, path: Path, fallback: Path) -> Path | None:
         """Write them beside the input, or into ``fallback`` when that cannot be written."""
         with self._file as file:
-            if self.count == 0:
+            if self.count == 0 or not self._keep:
                 return None
             name = f"{path.name}.rejects.jsonl"
             for target in (path.parent / name, fallback / name):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 EXCERPT_CHARS = 200
+MAX_PROBLEMS = 100
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Few enough that even the densest zstd stream unpacks to some tens of megabytes at a time.
 _ZSTD_FEED_BYTES = 1024
@@ -166,7 +167,8 @@ def _parse(number: int, line: bytes) -> Trace | Rejected:
     try:
         return trace_from_json(line)
     except InvalidRecordError as error:
-        return Rejected(number, tuple(error.problems), _excerpt(line))
+        # Thousands of such lines are held at a time.
+        return Rejected(number, tuple(error.problems[:MAX_PROBLEMS]), _excerpt(line))
 
 
 def _excerpt(line: bytes) -> str:

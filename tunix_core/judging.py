@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -16,6 +17,7 @@ from tunix_core.protocols import Evaluator
 from tunix_core.records import Completion, Item, Score, Scorecard
 
 NO_PREDICTION = "no prediction"
+PROGRESS_S = 0.2
 
 Progress = Callable[[int, int], None]
 
@@ -44,17 +46,28 @@ def judge_items(
     path: Path,
     on_progress: Progress | None,
 ) -> list[Score]:
-    """Append to ``path`` the judgements that are missing there; returns all of them."""
+    """Append to ``path`` the judgements that are missing there; returns all of them.
+
+    Args:
+        evaluator: The judge.
+        predictions: What is judged.
+        items: What was asked, in the order of the dataset.
+        path: The file; an error, also one from ``on_progress``, leaves what has been judged.
+        on_progress: Called a few times a second with (judged, total).
+    """
     said: dict[str, list[Completion]] = {}
     for completion in predictions.completions:
         said.setdefault(completion.item_id, []).append(completion)
     scores = _recover(path, items)
+    due = 0.0
     with path.open("a", encoding="utf-8") as out:
         for item in items[len(scores) :]:
             score = _score(evaluator, item, said.get(item.id, []))
             out.write(json.dumps(unstructure(score), ensure_ascii=False) + "\n")
             scores.append(score)
-            if on_progress is not None and len(scores) % 100 == 0:
+            ended = len(scores) == len(items)
+            if on_progress is not None and (ended or time.monotonic() >= due):
+                due = time.monotonic() + PROGRESS_S
                 on_progress(len(scores), len(items))
     return scores
 

@@ -206,8 +206,8 @@ def _read_meta(folder: Path) -> dict[str, object] | None:
 
 
 def _report(on_progress: Progress | None, data: Path, total: int) -> None:
-    if on_progress is not None and data.exists():
-        on_progress(sum(1 for _ in _lines(data)), total)
+    if on_progress is not None:
+        on_progress(sum(1 for _ in _lines(data)) if data.exists() else 0, total)
 
 
 def _lines(path: Path) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from attrs import frozen
 from tunix_core.errors import ConfinementError, NotFoundError
 
 LOCK = "lock"
+LOCK_SUFFIX = ".lock"
 TAIL_BYTES = 64 * 1024
 
 
@@ -127,7 +128,11 @@ def last_metrics(folder: Path) -> dict[str, Any] | None:
 def _size(path: Path, root: Path) -> int | None:
     """Size of a plain file that lies below ``root``; None of anything else."""
     try:
-        if path.name == LOCK or not path.resolve().is_relative_to(root):
+        if (
+            path.name == LOCK
+            or path.suffix == LOCK_SUFFIX
+            or not path.resolve().is_relative_to(root)
+        ):
             return None
         status = path.stat()
     except (OSError, RuntimeError):

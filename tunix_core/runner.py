@@ -106,10 +106,20 @@ def main(arguments: list[str]) -> int:
         print(f"error: {error}", flush=True)  # noqa: T201 - standard output is the run's log
         return error.exit_code
     except Exception as error:
-        traceback.print_exc(file=sys.stdout)
+        print(_traceback(error), end="")  # noqa: T201
         print(f"error: {type(error).__name__}: {error}", flush=True)  # noqa: T201
         return 1
     return 0
+
+
+def _traceback(error: Exception) -> str:
+    """Where an error came from; files are named as they are imported, wherever that is."""
+    text = "".join(traceback.format_exception(error))
+    # An editable installation is on no path.
+    directories = filter(None, [*sys.path, str(Path(__file__).parents[1])])
+    for directory in sorted(directories, key=len, reverse=True):
+        text = text.replace(f"{directory.rstrip('/')}/", "")
+    return text
 
 
 if __name__ == "__main__":

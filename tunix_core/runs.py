@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import builtins
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,7 +14,7 @@ from attrs import evolve
 from sqlite_utils import Database
 
 from tunix_core import output_dirs, run_files
-from tunix_core.clock import new_id, now
+from tunix_core.clock import new_id, now, uptime
 from tunix_core.codec import structure, unstructure
 from tunix_core.datasets import Datasets
 from tunix_core.dry_run import dry_run, find_datasets
@@ -25,15 +25,15 @@ from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus, RunTotal
 from tunix_core.rendering import TEMPLATES
 from tunix_core.run_configs import RunConfig, trainer_config
 from tunix_core.run_files import Artifact, RunProgress
-from tunix_core.run_log import RunLog, RunOutput
+from tunix_core.run_log import RunLog, RunOutput, run_log
 from tunix_core.store import runs as store
 from tunix_core.store.run_totals import totals
 from tunix_core.training_requests import Mode, TrainingRequest
 
 __all__ = ["RunConfig", "Runs"]
 
-LOG = "log.jsonl"
 LEASE_S = 15.0
+CANCELLED_MEANWHILE = "cancelled while its worker stopped"
 RESUMABLE: tuple[RunStatus, ...] = ("failed", "cancelled", "timeout")
 
 
@@ -293,11 +293,11 @@ class Runs:
     def claim(self, worker: str, run_id: str | None = None) -> Run | None:
         """Take a pending run for a worker, the oldest unless one is named; None without any."""
         self.mark_abandoned()
-        return store.claim(self._database, run_id, worker, time.time() + LEASE_S, now())
+        return store.claim(self._database, run_id, worker, uptime() + LEASE_S, now())
 
     def heartbeat(self, run: Run) -> RunStatus | None:
         """Prolong a claim; the status, or None when another worker took the run over."""
-        status = store.heartbeat(self._database, run.id, run.token, time.time() + LEASE_S)
+        status = store.heartbeat(self._database, run.id, run.token, uptime() + LEASE_S)
         # A worker that is busy for days notices the end of others all the same.
         self.mark_abandoned()
         return status
@@ -311,14 +311,23 @@ class Runs:
         error: str | None = None,
         result: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Record the end of a claimed run; False when another worker took it over."""
+        """Record the end of a claimed run; False when another worker took it over.
+
+        One that is to be ``pending`` again, but whose end was asked for, is ``cancelled``.
+        """
         changes = {
             "completed_at": now() if status in TERMINAL_STATUSES else None,
             "exit_code": exit_code,
             "error": error,
             "result": None if result is None else json.dumps(result),
         }
-        return store.finish(self._database, run.id, run.token, status, changes)
+        finish = partial(store.finish, self._database, run.id, run.token)
+        if status != "pending":
+            return finish(status, changes)
+        changes_when_cancelled = {**changes, "completed_at": now(), "error": CANCELLED_MEANWHILE}
+        return finish(status, changes, ("running",)) or finish(
+            "cancelled", changes_when_cancelled, ("cancel_requested",)
+        )
 
     def metrics(self, run_id: str) -> Iterator[dict[str, Any]]:
         """The recorded steps of a run, in order; a line still being written is left out."""
@@ -347,7 +356,7 @@ class Runs:
 
     def log(self, run_id: str) -> RunLog:
         """What a run printed; empty until it has started."""
-        return RunLog(self._folder(run_id) / LOG)
+        return run_log(self._folder(run_id))
 
     def output(self, run_id: str, max_bytes: int) -> RunOutput:
         """What a run printed first.
@@ -377,8 +386,8 @@ class Runs:
 
     def mark_abandoned(self) -> None:
         """End the runs whose worker died, so that none is ``running`` for ever."""
-        if store.any_abandoned(self._database, time.time()):
-            store.end_abandoned(self._database, time.time(), now())
+        if store.any_abandoned(self._database, uptime()):
+            store.end_abandoned(self._database, uptime(), now())
 
     def _folder(self, run_id: str) -> Path:
         return self._paths.run(self.get(run_id).id)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from attrs import asdict, evolve, frozen
+from attrs import asdict, evolve
 from sqlite_utils import Database
 
 from tunix_core import exports
@@ -18,6 +18,7 @@ from tunix_core.clock import now
 from tunix_core.codec import encode_members, trace_from_json, trace_to_json
 from tunix_core.errors import CapacityError, NotFoundError, UsageError
 from tunix_core.importing import Importer, ImportReport, Progress
+from tunix_core.pages import Page, PageJson, check_page
 from tunix_core.paths import WorkspacePaths
 from tunix_core.plugins import Plugins
 from tunix_core.protocols import Game, Generator, Source
@@ -39,56 +40,11 @@ __all__ = [
     "Page",
     "Progress",
     "ScoredTrace",
-    "SummaryPage",
     "TraceJson",
     "TraceScore",
     "TraceSummary",
     "Traces",
 ]
-
-
-@frozen
-class Page:
-    """A part of a list, newest first.
-
-    Args:
-        items: The traces.
-        limit: How many were asked for.
-        offset: How many newer ones were passed over.
-        next_offset: Where the next page begins, or None on the last.
-    """
-
-    items: tuple[StoredTrace, ...]
-    limit: int
-    offset: int
-    next_offset: int | None
-
-
-@frozen
-class SummaryPage:
-    """A part of a list without the records themselves, newest first; fields as in :class:`Page`."""
-
-    items: tuple[TraceSummary, ...]
-    limit: int
-    offset: int
-    next_offset: int | None
-
-
-@frozen
-class PageJson:
-    """A part of a list, newest first, as JSON.
-
-    Args:
-        entries: Objects with id, created_at and trace_version, commas between them.
-        limit: How many were asked for.
-        offset: How many newer ones were passed over.
-        next_offset: Where the next page begins, or None on the last.
-    """
-
-    entries: str
-    limit: int
-    offset: int
-    next_offset: int | None
 
 
 class Traces:
@@ -135,6 +91,7 @@ class Traces:
         allow_duplicates: bool = False,
         trace_ids: list[str] | None = None,
         max_record_bytes: int | None = None,
+        keep_rejects: bool = True,
         on_progress: Progress | None = None,
     ) -> ImportReport:
         """Store every good line of a file and account for every other.
@@ -150,6 +107,7 @@ class Traces:
             trace_ids: Is given the id of every accepted line, those of duplicates included.
             max_record_bytes: A longer line is rejected without being held whole; by default the
                 source has a limit of its own.
+            keep_rejects: Write a file of all refused lines; the first are reported in any case.
             on_progress: Called after every batch with (bytes read, bytes in the file), or with
                 (records, 0) when the source does not say how far it is.
 
@@ -166,6 +124,7 @@ class Traces:
             allow_duplicates=allow_duplicates,
             trace_ids=trace_ids,
             max_record_bytes=max_record_bytes,
+            keep_rejects=keep_rejects,
         )
         return importer.run(self._paths.root, on_progress)
 
@@ -256,20 +215,19 @@ class Traces:
             raise _unknown(trace_id)
         return trace
 
-    def list(self, limit: int = 20, offset: int = 0) -> Page:
+    def list(self, limit: int = 20, offset: int = 0) -> Page[StoredTrace]:
         """A page of traces, newest first; it costs the same at any depth.
 
         Raises:
             UsageError: ``limit`` is below 1 or ``offset`` below 0.
         """
-        _check_page(limit, offset)
+        check_page(limit, offset)
         items = store.page(self._database, limit + 1, offset)
-        more = offset + limit if len(items) > limit else None
-        return Page(tuple(items[:limit]), limit, offset, more)
+        return Page.of(items, limit, offset)
 
     def summaries(
         self, limit: int = 20, offset: int = 0, filters: Mapping[str, Any] | None = None
-    ) -> SummaryPage:
+    ) -> Page[TraceSummary]:
         """A page of what a list shows of traces, newest first; their bodies are not parsed.
 
         Args:
@@ -281,10 +239,9 @@ class Traces:
             UsageError: ``limit`` is below 1 or ``offset`` below 0.
             InvalidRecordError: A filter's value is not JSON.
         """
-        _check_page(limit, offset)
+        check_page(limit, offset)
         items = store.summaries(self._database, limit + 1, offset, filters)
-        more = offset + limit if len(items) > limit else None
-        return SummaryPage(tuple(items[:limit]), limit, offset, more)
+        return Page.of(items, limit, offset)
 
     def page_json(self, limit: int = 20, offset: int = 0) -> PageJson:
         """A page of what :meth:`summaries` gives, as JSON that is only passed on.
@@ -292,7 +249,7 @@ class Traces:
         Raises:
             UsageError: ``limit`` is below 1 or ``offset`` below 0.
         """
-        _check_page(limit, offset)
+        check_page(limit, offset)
         entries, more = store.entries(self._database, limit, offset)
         return PageJson(entries, limit, offset, offset + limit if more else None)
 
@@ -421,11 +378,6 @@ def _canonical(trace_id: str) -> str:
 
 def _unknown(trace_id: str) -> NotFoundError:
     return NotFoundError(f"trace {trace_id!r} not found", "see: tunix-rt traces list")
-
-
-def _check_page(limit: int, offset: int) -> None:
-    if limit < 1 or offset < 0:
-        raise UsageError("limit must be 1 or more and offset 0 or more")
 
 
 def _as_read(trace: Trace, stored: store.NewTrace) -> Trace:

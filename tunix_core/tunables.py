@@ -10,6 +10,7 @@ from attrs import fields_dict
 
 from tunix_core.errors import TunixError, UsageError
 from tunix_core.evaluations import Evaluations
+from tunix_core.judging import Progress
 from tunix_core.plugins import Plugins, Provided
 from tunix_core.records import Run, TuningJob
 from tunix_core.training_requests import setting_names as request_settings
@@ -79,8 +80,16 @@ def check_metric(plugins: Plugins, metric: str) -> None:
     plugins.find("evaluator", metric)
 
 
-def measure(evaluations: Evaluations, job: TuningJob, run: Run) -> float:
+def measure(
+    evaluations: Evaluations, job: TuningJob, run: Run, on_progress: Progress | None = None
+) -> float:
     """What the job's metric says of a completed run; judges its model where that is needed.
+
+    Args:
+        evaluations: Who judges.
+        job: The job.
+        run: The run.
+        on_progress: Called a few times a second while the run is judged.
 
     Raises:
         TunixError: The run does not have the metric, or it is no finite number.
@@ -89,7 +98,9 @@ def measure(evaluations: Evaluations, job: TuningJob, run: Run) -> float:
         value = _figure(run, job.metric_name)
     else:
         evaluator = CORRECTNESS if job.metric_name in SCALES else job.metric_name
-        judged = evaluations.judge(run.id, evaluator, job.eval_dataset_key).score
+        judged = evaluations.judge(
+            run.id, evaluator, job.eval_dataset_key, on_progress=on_progress
+        ).score
         if judged is None:
             raise TunixError(f"{evaluator} had nothing to judge")
         value = judged * SCALES.get(job.metric_name, 1.0)

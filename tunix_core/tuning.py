@@ -21,7 +21,7 @@ from tunix_core.runs import Runs
 from tunix_core.search_space import SearchSpace
 from tunix_core.store import tuning as store
 from tunix_core.tunables import check_metric, setting_names
-from tunix_core.tuning_steps import TuningSteps, best_trial
+from tunix_core.tuning_steps import StoppedError, TuningSteps, best_trial, go_on
 from tunix_core.worker import Worker
 
 MAX_NAME_CHARS = 256
@@ -66,7 +66,9 @@ class Tuning:
         eval_dataset_key: str | None = None,
         seed: int = 0,
     ) -> TuningJob:
-        """Store a job; what it names is looked up when it is started.
+        """Store a job; tuner, trainer, metric and parameters are looked up when it is started.
+
+        Datasets and models are looked up by its trials.
 
         Args:
             name: What people call it, 1 to 256 characters.
@@ -192,7 +194,7 @@ class Tuning:
                 self._steps.abandon(trial, run, "the job is cancelled")
         return self.get(job.id)
 
-    def advance(self, job_id: str | None = None) -> bool:
+    def advance(self, job_id: str | None = None, stopping: Callable[[], bool] = go_on) -> bool:
         """Take the steps that are due; what idle workers call.
 
         Ended runs are judged, new trials are suggested and enqueued, and a job that has nothing
@@ -200,6 +202,7 @@ class Tuning:
 
         Args:
             job_id: Only this job; by default all.
+            stopping: Asked a few times a second whether to leave the rest to others.
 
         Returns:
             Whether anything was done.
@@ -210,7 +213,9 @@ class Tuning:
             if job_id not in (None, due):
                 continue
             try:
-                advanced |= self._steps.advance(due)
+                advanced |= self._steps.advance(due, stopping)
+            except StoppedError:
+                return advanced
             except Exception as error:
                 # The other jobs do not suffer for it.
                 failure = failure or error
@@ -233,7 +238,7 @@ class Tuning:
         """
         job = self.get(job_id)
         while job.status == "running" and not worker.stopping:
-            advanced = self.advance(job.id)
+            advanced = self.advance(job.id, lambda: worker.stopping)
             job = self.get(job.id)
             running = self._steps.running(job.id)
             if on_progress is not None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any
 
 from sqlite_utils import Database
 
 from tunix_core.clock import new_id, now
-from tunix_core.errors import ConflictError, NotFoundError, TunixError
+from tunix_core.errors import ConflictError, NotFoundError, TunixError, one_line
 from tunix_core.evaluations import Evaluations
 from tunix_core.paths import WorkspacePaths
 from tunix_core.plugins import Plugins
@@ -18,12 +19,21 @@ from tunix_core.records import TERMINAL_STATUSES, Run, TuningJob, TuningStatus, 
 from tunix_core.runs import Runs
 from tunix_core.search_space import SearchSpace
 from tunix_core.store import tuning as store
+from tunix_core.store.runs import WORKER_DIED
 from tunix_core.tunables import measure, trial_settings
 
 # A run whose worker died goes on in another one, but not for ever: it may be what kills them.
 MAX_RESTARTS = 4
-WORKER_DIED = "its worker died"
 MAX_ERROR_CHARS = 500
+
+
+class StoppedError(Exception):
+    """Whoever takes the steps is to end; what has been done is stored."""
+
+
+def go_on() -> bool:
+    """Never a reason to stop."""
+    return False
 
 
 class TuningSteps:
@@ -47,8 +57,16 @@ class TuningSteps:
         self._runs = runs
         self._evaluations = evaluations
 
-    def advance(self, job_id: str) -> bool:
-        """Take the steps that are due; False when there are none or another worker is at it."""
+    def advance(self, job_id: str, stopping: Callable[[], bool] = go_on) -> bool:
+        """Take the steps that are due; False when there are none or another worker is at it.
+
+        Args:
+            job_id: The job.
+            stopping: Asked a few times a second whether to leave the rest to others.
+
+        Raises:
+            StoppedError: It said so.
+        """
         folder = self._paths.root / "tuning"
         folder.mkdir(exist_ok=True)
         with ExitStack() as stack:
@@ -59,7 +77,7 @@ class TuningSteps:
             job = self._job(job_id)
             advanced = False
             for trial in self.running(job_id):
-                advanced |= self._follow(job, trial)
+                advanced |= self._follow(job, trial, stopping)
             while self._begin(job):
                 advanced = True
             return self._conclude(job) or advanced
@@ -101,7 +119,7 @@ class TuningSteps:
     def _job(self, job_id: str) -> TuningJob:
         return store.find(self._database, job_id)[0]
 
-    def _follow(self, job: TuningJob, trial: TuningTrial) -> bool:
+    def _follow(self, job: TuningJob, trial: TuningTrial, stopping: Callable[[], bool]) -> bool:
         """Do what the states of a running trial's job and run ask for."""
         run = self.run(trial)
         # Asked each time: people cancel while earlier trials are judged.
@@ -116,20 +134,30 @@ class TuningSteps:
         elif run.status not in TERMINAL_STATUSES:
             return False
         elif run.status == "completed":
-            self._judge(job, trial, run)
+            self._judge(job, trial, run, stopping)
         elif (run.error or "").startswith(WORKER_DIED) and store.count_restart(
             self._database, trial.id, MAX_RESTARTS
         ):
-            self._runs.resume(run.id)
+            # Somebody else may have resumed it just now.
+            with suppress(ConflictError):
+                self._runs.resume(run.id)
         else:
             self._fail(trial, run.error or f"the run is {run.status}")
         return True
 
-    def _judge(self, job: TuningJob, trial: TuningTrial, run: Run) -> None:
+    def _judge(
+        self, job: TuningJob, trial: TuningTrial, run: Run, stopping: Callable[[], bool]
+    ) -> None:
+        def look(*_: int) -> None:
+            if stopping():
+                raise StoppedError
+
         try:
-            value = measure(self._evaluations, job, run)
+            value = measure(self._evaluations, job, run, look)
+        except StoppedError:
+            raise
         except Exception as error:
-            self._fail(trial, _say(error))
+            self._fail(trial, one_line(error)[:MAX_ERROR_CHARS])
             return
         changes = {"metric_value": value, "completed_at": now()}
         store.end_trial(self._database, trial.id, "completed", changes)
@@ -152,7 +180,7 @@ class TuningSteps:
         try:
             params = self._suggest(job, trials, seen)
         except Exception as error:
-            self.end(job, "failed", f"tuner {job.tuner}: {_say(error)}")
+            self.end(job, "failed", f"tuner {job.tuner}: {one_line(error)[:MAX_ERROR_CHARS]}")
             return True
         trial = TuningTrial(
             id=new_id(),
@@ -195,7 +223,7 @@ class TuningSteps:
                 run_id=trial.run_id,
             )
         except (TunixError, OSError) as error:
-            self._refuse(trial, _say(error))
+            self._refuse(trial, one_line(error)[:MAX_ERROR_CHARS])
 
     def _conclude(self, job: TuningJob) -> bool:
         """End a running job all of whose trials have ended."""
@@ -223,10 +251,3 @@ def best_trial(job: TuningJob, trials: list[TuningTrial]) -> TuningTrial | None:
     sign = 1.0 if job.metric_mode == "max" else -1.0
     measured = [(sign * t.metric_value, t) for t in trials if t.metric_value is not None]
     return max(measured, key=lambda pair: pair[0])[1] if measured else None
-
-
-def _say(error: Exception) -> str:
-    """What went wrong, on one line."""
-    known = isinstance(error, TunixError)
-    text = str(error) if known else f"{type(error).__name__}: {error}"
-    return " ".join(text.split())[:MAX_ERROR_CHARS]

@@ -17,14 +17,14 @@ from typing import Any
 
 from attrs import frozen
 
-from tunix_core.errors import TunixError
+from tunix_core.errors import TunixError, one_line
 from tunix_core.paths import WorkspacePaths
 from tunix_core.plugins import Plugins
 from tunix_core.processes import GRACE_S, POLL_S, Child
 from tunix_core.protocols import StopReason
 from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus
-from tunix_core.run_log import LogWriter, RunLog, Stream
-from tunix_core.runs import LOG, Runs
+from tunix_core.run_log import LogWriter, RunLog, Stream, run_log
+from tunix_core.runs import Runs
 
 HEARTBEAT_S = 2.0
 IDLE_S = 1.0
@@ -135,19 +135,19 @@ class Worker:
         return self._idle is not None and self._idle()
 
     def _warn(self, error: Exception) -> None:
-        print(f"warning: worker {self.name}: {_said(error)}", file=sys.stderr)  # noqa: T201
+        print(f"warning: worker {self.name}: {one_line(error)}", file=sys.stderr)  # noqa: T201
 
     def _supervise(self, run: Run, on_poll: Callable[[], None] | None) -> None:
         """Execute a claimed run; whatever happens, it is not left running."""
         self._plugins.observe("tunix_run_started", run=run)
-        log = RunLog(self._paths.run(run.id) / LOG)
+        log = run_log(self._paths.run(run.id))
         try:
             if run.mode == "dry-run":
                 outcome = self._validate(run, log)
             else:
                 outcome = self._train(run, log, on_poll)
         except Exception as error:
-            outcome = _Outcome("failed", error=_said(error)[:MAX_ERROR_CHARS])
+            outcome = _Outcome("failed", error=one_line(error)[:MAX_ERROR_CHARS])
             _note(log, f"error: {outcome.error}")
             self._conclude(run, outcome)
             # What is wrong with the request is told by the run.
@@ -165,7 +165,7 @@ class Worker:
         with log.writer() as writer, ThreadPoolExecutor(1) as pool:
             job = pool.submit(_report, self._runs.dry_run(run), writer)
             while not wait_for([job], timeout=HEARTBEAT_S).done:
-                self._runs.heartbeat(run)
+                self._beat(run)
             job.result()
         status = self._runs.heartbeat(run)
         if status == "cancel_requested":
@@ -210,7 +210,7 @@ class Worker:
             if time.monotonic() - beat < HEARTBEAT_S:
                 continue
             beat = time.monotonic()
-            status = self._runs.heartbeat(run)
+            status = self._beat(run)
             if status == "cancel_requested":
                 return "cancelled"
             if status != "running":
@@ -225,19 +225,27 @@ class Worker:
             nonlocal beat
             if time.monotonic() - beat >= HEARTBEAT_S:
                 beat = time.monotonic()
-                self._runs.heartbeat(run)
+                self._beat(run)
 
         return child.stop(keep_lease)
+
+    def _beat(self, run: Run) -> RunStatus | None:
+        """Keep the lease; a database that cannot be written to ends no training."""
+        try:
+            return self._runs.heartbeat(run)
+        except TunixError as error:
+            self._warn(error)
+            return "running"
 
     def _outcome(
         self, run: Run, child: Child, exit_code: int | None, cause: str | None
     ) -> _Outcome:
         """What follows from how the child ended, and why."""
         result = _read_result(self._paths.run(run.id))
-        if cause == "pending":
-            return _Outcome("pending", exit_code, None, result)
         if result is not None and result["stop_reason"] in COMPLETE:
             return _Outcome("completed", exit_code, None, result)
+        if cause == "pending":
+            return _Outcome("pending", exit_code, None, result)
         if cause == "timeout":
             stopped = _stopped_message(self._time_limit_s, exit_code, result)
             return _Outcome("timeout", exit_code, stopped, result)
@@ -258,7 +266,9 @@ class Worker:
             error=outcome.error,
             result=outcome.result,
         ):
-            self._plugins.observe("tunix_run_finished", run=self._runs.get(run.id))
+            ended = self._runs.get(run.id)
+            if ended.status in TERMINAL_STATUSES:
+                self._plugins.observe("tunix_run_finished", run=ended)
 
 
 def _report(lines: Iterator[str], log: LogWriter) -> None:
@@ -270,12 +280,6 @@ def _note(log: RunLog, text: str, stream: Stream = "stderr") -> None:
     """A line of the worker's own, where the log can be written."""
     with suppress(OSError), log.writer() as writer:
         writer.feed(stream, f"{text}\n".encode())
-
-
-def _said(error: Exception) -> str:
-    """What went wrong, on one line."""
-    text = str(error) if isinstance(error, TunixError) else f"{type(error).__name__}: {error}"
-    return " ".join(text.split())
 
 
 def _stopped_message(

@@ -113,9 +113,11 @@ class Workspace:
         """A worker for this workspace's runs; with none to execute it moves tuning jobs on."""
         from tunix_core.worker import Worker
 
-        return Worker(
-            self.runs, self.plugins, self.paths, time_limit_s, lambda: self.tuning.advance()
-        )
+        def advance_tuning() -> bool:
+            return self.tuning.advance(stopping=lambda: worker.stopping)
+
+        worker = Worker(self.runs, self.plugins, self.paths, time_limit_s, advance_tuning)
+        return worker
 
     def close(self) -> None:
         """Close the database."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from tunix_core.errors import UsageError
 from tunix_core.workspace import Workspace
@@ -38,6 +39,22 @@ def settings_option(function: Callable[P, R]) -> Callable[P, R]:
         callback=lambda _ctx, _param, pairs: parse_pairs(pairs),
         help="A setting of the plugin; may be given many times.",
     )(function)
+
+
+def refuse_given(names: Sequence[str], reason: str) -> None:
+    """Refuse options of the present command that would have no effect.
+
+    Args:
+        names: Names of the command's parameters.
+        reason: When they would have one.
+
+    Raises:
+        UsageError: One of them was given.
+    """
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise UsageError(f"--{name} has no effect here", reason)
 
 
 def parse_pairs(pairs: Sequence[str]) -> dict[str, Any]:

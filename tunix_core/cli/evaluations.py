@@ -18,6 +18,7 @@ from tunix_core.records import Estimate, Evaluation
 from tunix_core.workspace import Workspace
 
 _TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"])
+_WRITTEN = "YYYY-MM-DD[THH:MM:SS]"
 
 
 @click.group()
@@ -125,8 +126,12 @@ def show(workspace: Workspace, evaluation_id: str, items: bool, as_json: bool) -
     metavar="TEXT",
     help="Only runs whose configuration, as JSON, contains this.",
 )
-@click.option("--from", "date_from", type=_TIME, help="Only what was judged then or later, UTC.")
-@click.option("--to", "date_to", type=_TIME, help="Only what was judged then or earlier, UTC.")
+@click.option(
+    "--from", "date_from", type=_TIME, metavar=_WRITTEN, help="Only what was judged then or later."
+)
+@click.option(
+    "--to", "date_to", type=_TIME, metavar=_WRITTEN, help="Only what was judged then or earlier."
+)
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
 @click.option("--offset", default=0, show_default=True, type=click.IntRange(0))
 @json_option
@@ -145,6 +150,8 @@ def leaderboard(
     as_json: bool,
 ) -> None:
     """Rank runs by their newest evaluation, best first.
+
+    Times are UTC; a day without a time is its first moment.
 
     Example: tunix-rt eval leaderboard --model small --from 2026-01-31
     """

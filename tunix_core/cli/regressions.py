@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from tunix_core.cli._common import pass_workspace
+from tunix_core.cli._common import pass_workspace, refuse_given
 from tunix_core.cli._output import emit, json_option, print_fields, print_table
 from tunix_core.codec import unstructure
+from tunix_core.errors import UsageError
 from tunix_core.protocols import Tolerance
 from tunix_core.records import Baseline, MetricCheck, Verdict
 from tunix_core.regressions import DEFAULT_COMPARATOR
@@ -33,7 +34,6 @@ def command() -> None:
 )
 @click.option(
     "--lower-is-better/--higher-is-better",
-    "lower",
     default=None,
     help="Direction of the figure; by default its name tells.",
 )
@@ -47,18 +47,29 @@ def baseline(
     dataset_key: str | None,
     comparator: str,
     metric: str | None,
-    lower: bool | None,
+    lower_is_better: bool | None,
     as_json: bool,
 ) -> None:
     """Let a run's newest evaluation be a baseline; one of the same name is replaced.
 
-    Example: tunix-rt regress baseline released 4f0c2a1b
+    \b
+    Examples:
+      tunix-rt regress baseline released 4f0c2a1b
+      tunix-rt regress baseline released-score 4f0c2a1b --metric score
     """
     regressions = workspace.regressions
     if metric is None:
+        if lower_is_better is not None:
+            raise UsageError(
+                "--lower-is-better and --higher-is-better need --metric",
+                "item by item the comparator fixes the direction",
+            )
         made = regressions.set_baseline(name, run_id, evaluator, dataset_key, comparator)
     else:
-        made = regressions.set_metric_baseline(name, run_id, metric, lower, dataset_key=dataset_key)
+        refuse_given(("evaluator", "comparator"), "it is for baselines without --metric")
+        made = regressions.set_metric_baseline(
+            name, run_id, metric, lower_is_better, dataset_key=dataset_key
+        )
     emit(unstructure(made), as_json, table=lambda: print_table([_row(made)]))
 
 
@@ -106,9 +117,12 @@ def check(
     """Compare a run with a baseline, item by item or by one figure.
 
     Exits with 0 when it has not regressed, 1 when it has, 3 when they cannot be compared.
+
+    Example: tunix-rt regress check 4f0c2a1b released --tolerance 0.02
     """
     by = by or ("metric" if workspace.regressions.baseline(baseline_name).metric_name else "items")
     if by == "metric":
+        refuse_given(("tolerance", "confidence"), "a figure passes up to 5 % worse; try --by items")
         outcome = workspace.regressions.check_metric(run_id, baseline_name)
         emit(unstructure(outcome), as_json, table=lambda: print_fields(_metric_fields(outcome)))
         return int(outcome.verdict == "fail")

@@ -71,7 +71,10 @@ def start(
 ) -> None:
     """Train on a dataset.
 
-    Example: tunix-rt runs start demo-train-seed42 --set model_id=small --set steps=500
+    \b
+    Examples:
+      tunix-rt runs start demo-train-seed42 --set model_id=small --set steps=500
+      tunix-rt runs start demo-train-seed42 --set steps=500 --dry-run
     """
     run = workspace.runs.create(
         dataset_key,

@@ -125,6 +125,8 @@ def start(workspace: Workspace, job_id: str, wait: bool, as_json: bool) -> None:
     Without --wait, `tunix-rt worker` executes the trials. With it this command does, also those
     of a search that runs already; on Ctrl-C the present trial is checkpointed and put back, and
     the search goes on whenever a worker does.
+
+    Example: tunix-rt tune start 4f0c2a1b --wait
     """
     job = workspace.tuning.get(job_id)
     if not (wait and job.status == "running"):
@@ -210,7 +212,8 @@ def _space(params: Sequence[str], file: Path | None) -> dict[str, Any]:
         if not (name and equals and colon):
             raise UsageError(f"{param!r} is not NAME=TYPE:...", f"types: {_FORMS}")
         if kind == "choice":
-            values = [parse_pairs([f"value={value}"])["value"] for value in rest.split(",")]
+            texts = rest.split(",") if rest else []
+            values = [parse_pairs([f"value={text}"])["value"] for text in texts]
             space[name] = {"type": kind, "values": values}
         else:
             low, _, high = rest.partition(":")

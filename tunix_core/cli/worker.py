@@ -1,4 +1,4 @@
-"""``tunix-rt worker``: execute pending runs."""
+"""``tunix-rt worker``: execute pending runs and tuning jobs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from tunix_core.workspace import Workspace
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="End when no run is pending.")
+@click.option("--once", is_flag=True, help="End when there is nothing left to do.")
 @click.option("--time-limit", type=Duration(), help="End a run that takes longer, say 2h.")
 @pass_workspace
 def command(workspace: Workspace, once: bool, time_limit: float | None) -> None:
-    """Execute pending runs until stopped.
+    """Execute pending runs, and move tuning jobs on, until stopped.
 
     On SIGTERM or Ctrl-C the present run is checkpointed and put back in the queue.
+
+    Example: tunix-rt worker --time-limit 8h
     """
     worker = workspace.worker(time_limit)
     for number in (signal.SIGTERM, signal.SIGINT):

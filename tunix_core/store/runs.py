@@ -16,7 +16,15 @@ _COLUMNS = (
     "id, status, trainer, dataset_key, model_id, mode, config, output_dir, plugins, created_at, "
     "started_at, completed_at, exit_code, error, token, result"
 )
-_ABANDONED = "status IN ('running', 'cancel_requested') AND lease_expires < ?1"
+# How the error of a run begins whose lease has run out.
+WORKER_DIED = "its worker died"
+# Leases are counted from the start of the machine. None is given for so long: one that has more
+# left is from before the last start.
+_LONGEST_LEASE_S = 60
+_ABANDONED = (
+    "status IN ('running', 'cancel_requested') "
+    f"AND lease_expires NOT BETWEEN ?1 AND ?1 + {_LONGEST_LEASE_S}"
+)
 
 
 def insert(database: Database, run: Run) -> None:
@@ -108,14 +116,18 @@ def finish(
     token: int,
     status: RunStatus,
     changes: Mapping[str, Any],
+    sources: Sequence[RunStatus] = ("running", "cancel_requested"),
 ) -> bool:
-    """Leave the running state; False when ``token`` was superseded. Keys are column names."""
+    """Leave one of ``sources``; False when ``token`` was superseded, or the run is in none.
+
+    Keys of ``changes`` are column names.
+    """
     assignments = ", ".join(f"{column} = ?" for column in changes)
     with write_transaction(database) as connection:
         cursor = connection.execute(
             f"UPDATE runs SET status = ?, lease_expires = NULL, {assignments} "  # noqa: S608
-            "WHERE id = ? AND token = ? AND status IN ('running', 'cancel_requested')",
-            (status, *changes.values(), run_id, token),
+            f"WHERE id = ? AND token = ? AND status IN ({', '.join('?' * len(sources))})",
+            (status, *changes.values(), run_id, token, *sources),
         )
     return cursor.rowcount == 1
 
@@ -160,9 +172,9 @@ def end_abandoned(database: Database, now: float, completed_at: str) -> None:
             "UPDATE runs SET "  # noqa: S608
             "status = CASE status WHEN 'cancel_requested' THEN 'cancelled' ELSE 'failed' END, "
             "lease_expires = NULL, completed_at = ?2, exit_code = NULL, result = NULL, "
-            "error = 'its worker died; continue with: tunix-rt runs resume ' || id "
+            "error = ?3 || '; continue with: tunix-rt runs resume ' || id "
             f"WHERE {_ABANDONED}",
-            (now, completed_at),
+            (now, completed_at, WORKER_DIED),
         )
 
 

@@ -19,6 +19,8 @@ from tunix_core.store.connection import write_transaction
 from tunix_core.store.labels import Matches
 
 FETCH = 500
+# Whole traces held at a time: one may have megabytes, and readers of exports may be many.
+FETCH_WHOLE = 32
 _COLUMNS = "sequence, id, created_at, content_key, body"
 # The canonical text of a trace ends in its version: at most 64 characters of up to 6 each.
 _VERSION_MARK = '"trace_version":'
@@ -253,7 +255,7 @@ def lines(database: Database, sequences: Sequence[int]) -> Iterator[tuple[str, s
 
 def at(database: Database, sequences: Iterable[int]) -> Iterator[StoredTrace]:
     """Traces by their sequences, in the order asked for, in bounded memory."""
-    for part in _parts(sequences):
+    for part in _parts(sequences, FETCH_WHOLE):
         rows = database.conn.execute(
             f"SELECT {_COLUMNS} FROM traces WHERE sequence IN ({_marks(part)})",  # noqa: S608
             part,
@@ -264,7 +266,7 @@ def at(database: Database, sequences: Iterable[int]) -> Iterator[StoredTrace]:
 
 def fetch(database: Database, trace_ids: Sequence[str]) -> Iterator[StoredTrace]:
     """Traces by their ids, in the order asked for; those that are not stored are left out."""
-    for part in _parts(trace_ids):
+    for part in _parts(trace_ids, FETCH_WHOLE):
         rows = database.conn.execute(
             f"SELECT {_COLUMNS} FROM traces WHERE id IN ({_marks(part)})",  # noqa: S608
             part,
@@ -305,9 +307,9 @@ def _new_ids(number: int) -> list[str]:
     return ids
 
 
-def _parts(values: Iterable[T]) -> Iterator[list[T]]:
+def _parts(values: Iterable[T], size: int = FETCH) -> Iterator[list[T]]:
     remaining = iter(values)
-    while part := list(islice(remaining, FETCH)):
+    while part := list(islice(remaining, size)):
         yield part
 
 

@@ -101,6 +101,25 @@ def test_any_space_is_searched_within_its_bounds(
         history.append(Observation(params, draw.uniform(-1.0, 1.0)))
 
 
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        {"type": "uniform", "min": 1e15, "max": 1e15 + 1},
+        {"type": "loguniform", "min": 2e163, "max": 2.0000000000000007e163},
+        {"type": "loguniform", "min": 1.0, "max": 1.0000000000000002},
+        {"type": "randint", "min": 6_529_175_639_101_262, "max": 6_529_175_639_101_264},
+        {"type": "randint", "min": -MAX_INTEGER, "max": MAX_INTEGER},
+    ],
+)
+def test_a_range_is_searched_wherever_it_lies(parameter: Mapping[str, Any]) -> None:
+    space = SearchSpace.parse({"x": parameter})
+    history: list[Observation] = []
+    for number in range(1, 25):
+        params = learning_tuner().suggest(SuggestRequest(space, tuple(history), "max", 0, number))
+        assert space.problems(params) == []
+        history.append(Observation(params, float(number % 3)))
+
+
 class Shifted(SamplingTuner):
     """Forgets that the largest integer is excluded."""
 

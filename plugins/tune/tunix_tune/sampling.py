@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,10 +18,12 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from tunix_core.protocols import Observation, SuggestRequest
-from tunix_core.search_space import Choice, LogUniform, Parameter, SearchSpace, Uniform
+from tunix_core.search_space import Choice, LogUniform, Parameter, RandInt, SearchSpace, Uniform
 
 # Random trials before the sampler trusts what it has seen; searches here are short.
 STARTUP_TRIALS = 5
+# Of more integers Optuna cannot tell one from the next.
+MAX_STEPS = 2**31
 
 
 class SamplingTuner:
@@ -68,13 +71,16 @@ def _seed(request: SuggestRequest) -> int:
 
 
 def _distribution(parameter: Parameter) -> BaseDistribution:
+    """What Optuna draws: how far from its beginning a range is entered.
+
+    In a narrow range far from zero its arithmetic would have no digits left.
+    """
     if isinstance(parameter, Choice):
         # Places instead of values, which Optuna would compare by ==, and 1 == True.
         return CategoricalDistribution(range(len(parameter.values)))
-    if isinstance(parameter, (Uniform, LogUniform)):
-        log = isinstance(parameter, LogUniform)
-        return FloatDistribution(parameter.min, parameter.max, log=log)
-    return IntDistribution(parameter.min, parameter.max - 1)
+    if isinstance(parameter, (Uniform, LogUniform)) or _span(parameter) > MAX_STEPS:
+        return FloatDistribution(0.0, 1.0)
+    return IntDistribution(0, _span(parameter))
 
 
 def _past(
@@ -95,7 +101,14 @@ def _past(
 
 def _drawn(parameter: Parameter, value: Any) -> Any:
     """What Optuna drew when the suggestion was ``value``."""
-    return parameter.place(value) if isinstance(parameter, Choice) else value
+    if isinstance(parameter, Choice):
+        return parameter.place(value)
+    if isinstance(parameter, (Uniform, LogUniform)):
+        low, high = _ends(parameter)
+        own = math.log(value) if isinstance(parameter, LogUniform) else value
+        return min(max((own - low) / (high - low), 0.0), 1.0) if low < high else 0.0
+    steps = value - parameter.min
+    return steps if _span(parameter) <= MAX_STEPS else steps / _span(parameter)
 
 
 def _value(parameter: Parameter, drawn: Any) -> Any:
@@ -103,6 +116,23 @@ def _value(parameter: Parameter, drawn: Any) -> Any:
     if isinstance(parameter, Choice):
         return parameter.values[int(drawn)]
     if isinstance(parameter, (Uniform, LogUniform)):
-        # The exponential of a logarithm may miss the end of the range by a rounding error.
-        return min(max(float(drawn), parameter.min), parameter.max)
-    return int(drawn)
+        low, high = _ends(parameter)
+        own = min(low + float(drawn) * (high - low), high)
+        value = math.exp(own) if isinstance(parameter, LogUniform) else own
+        # The way there may miss the end of the range by a rounding error.
+        return min(max(value, parameter.min), parameter.max)
+    if _span(parameter) <= MAX_STEPS:
+        return parameter.min + int(drawn)
+    return parameter.min + min(round(drawn * _span(parameter)), _span(parameter))
+
+
+def _span(parameter: RandInt) -> int:
+    """How far the last integer is from the first."""
+    return parameter.max - 1 - parameter.min
+
+
+def _ends(parameter: Uniform | LogUniform) -> tuple[float, float]:
+    """The ends of the range on the scale on which it is searched."""
+    if isinstance(parameter, LogUniform):
+        return math.log(parameter.min), math.log(parameter.max)
+    return parameter.min, parameter.max
