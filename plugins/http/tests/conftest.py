@@ -111,6 +111,17 @@ def client(server: Server) -> httpx2.Client:
     return server.client
 
 
+@pytest.fixture(scope="session")
+def most_memory(server: Server) -> Callable[[], int]:
+    """``most_memory()``: the most that :func:`server` ever held, in bytes."""
+
+    def read() -> int:
+        status = Path(f"/proc/{server.process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+    return read
+
+
 @pytest.fixture
 def make_trace() -> Callable[..., dict[str, Any]]:
     """``make_trace(number, **fields)``: a small valid trace, some of its fields replaced."""

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ STOP_S = 8.0
 MIB = 1024 * 1024
 
 
-def refused(*options: str, environment: dict[str, str] | None = None) -> str:
+def refused(*options: str, environment: dict[str, str] | None = None, code: int = 2) -> str:
     """What ``tunix-rt serve`` says when it does not start."""
     done = subprocess.run(
         [sys.executable, "-m", "tunix_core.cli", "serve", *options],
@@ -35,7 +36,7 @@ def refused(*options: str, environment: dict[str, str] | None = None) -> str:
         text=True,
         timeout=60,
     )
-    assert done.returncode == 2, done.stderr
+    assert done.returncode == code, done.stderr
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     return line
@@ -58,6 +59,12 @@ def enqueue(server: Server, dataset_key: str, **settings: Any) -> str:
 
 
 # How it begins.
+
+
+def test_it_does_not_start_over_a_database_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "tunix.db").write_bytes(b"no database" * 1000)
+    said = refused("--port", "0", environment={"TUNIX_WORKSPACE": str(tmp_path)}, code=1)
+    assert "tunix.db" in said
 
 
 def test_it_does_not_start_where_others_reach_it_without_a_token(tmp_path: Path) -> None:
@@ -143,6 +150,33 @@ def test_a_run_that_is_executed_goes_back_to_the_queue(
         stop(server)
     with start_server(tmp_path) as server:
         wait_for(server, run_id, "completed")
+
+
+def test_runs_that_are_waited_for_hold_up_no_other_work_and_not_its_end(
+    start_server: StartServer, tmp_path: Path, make_trace: Callable[..., dict[str, Any]]
+) -> None:
+    with start_server(tmp_path, "--workers", "0") as server, ThreadPoolExecutor(12) as waiting:
+        dataset = build_dataset(server, make_trace)
+        body = {"dataset_key": dataset, "model_id": "m", "dry_run": False}
+        body["settings"] = {"steps": 600, "step_seconds": 0.1}
+        # More than may be executed at a time.
+        answers = [
+            waiting.submit(httpx2.post, f"{server.url}/api/tunix/run", json=body, timeout=60.0)
+            for _ in range(12)
+        ]
+        deadline = time.monotonic() + 30.0
+        while len(server.client.get("/api/tunix/runs?status=running").json()["data"]) < 8:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        again = {"dataset_name": "other", "dataset_version": "v1"}
+        built = server.client.post("/api/datasets/build", json=again, timeout=10.0)
+        assert built.status_code == 201
+        assert stop(server) < STOP_S
+        # Nobody has to guess what became of a run: it will go on.
+        ended = [answer.result() for answer in answers]
+    assert [(answer.status_code, answer.json()["status"]) for answer in ended] == [
+        (200, "pending")
+    ] * 12
 
 
 def test_runs_of_other_workers_are_counted(

@@ -39,6 +39,7 @@ from tunix_http.workers import WorkerThreads
 GATHERED_READS = 16
 QUICK_THREADS = 4
 SLOW_THREADS = 8
+LONG_THREADS = 8
 GROUPS = (
     "health",
     "traces",
@@ -63,11 +64,13 @@ class Services:
         plugins: The active plugins.
         reads: A thread for reads of a few rows, which wait for nobody.
         quick: Threads for all other work that is short.
-        slow: Threads for work that takes seconds or more.
+        slow: Threads for work that takes seconds.
+        long: Threads for training and answering, which may take hours and hold up no other work.
         workers: Threads that execute pending runs.
         metrics: What is counted for ``/metrics``.
         rediai: RediAI's health.
         watches: Runs whose logs are being read.
+        large_bodies: Held while a large body is parsed, which takes many times its memory.
     """
 
     directory: Path
@@ -78,8 +81,10 @@ class Services:
     reads: WorkspaceThreads = field(init=False)
     quick: WorkspaceThreads = field(init=False)
     slow: WorkspaceThreads = field(init=False)
+    long: WorkspaceThreads = field(init=False)
     workers: WorkerThreads = field(init=False)
     watches: RunWatches = field(init=False)
+    large_bodies: asyncio.Lock = field(init=False, factory=asyncio.Lock)
     _stopping: threading.Event = field(init=False, factory=threading.Event)
     _executing: set[Worker] = field(init=False, factory=set)
 
@@ -98,6 +103,10 @@ class Services:
     @slow.default
     def _slow(self) -> WorkspaceThreads:
         return WorkspaceThreads(self.open_workspace, SLOW_THREADS, "slow")
+
+    @long.default
+    def _long(self) -> WorkspaceThreads:
+        return WorkspaceThreads(self.open_workspace, LONG_THREADS, "long")
 
     @workers.default
     def _workers(self) -> WorkerThreads:
@@ -121,13 +130,15 @@ class Services:
 
     def start(self) -> None:
         """Start all threads."""
-        for threads in (self.reads, self.quick, self.slow, self.workers):
+        for threads in (self.reads, self.quick, self.slow, self.long, self.workers):
             threads.start()
 
     def execute(self, workspace: Workspace, run_id: str) -> Run:
         """Execute a run in this thread; when the server ends, it goes back to the queue."""
         worker = workspace.worker(self.settings.run_time_limit_s)
         self._executing.add(worker)
+        if self._stopping.is_set():
+            worker.stop()
         try:
             return worker.execute(run_id)
         finally:
@@ -142,13 +153,17 @@ class Services:
         if self._stopping.is_set():
             raise TunixError("the server is ending", "ask again; finished work is kept")
 
-    def stop(self) -> None:
-        """Let runs end with a checkpoint, then close everything."""
+    def begin_to_stop(self) -> None:
+        """Tell work that is waited for to end, so that its requests are still answered."""
         self._stopping.set()
         for worker in (*self._executing,):
             worker.stop()
+
+    def stop(self) -> None:
+        """Let runs end with a checkpoint, then close everything."""
+        self.begin_to_stop()
         self.workers.stop()
-        for threads in (self.slow, self.quick, self.reads):
+        for threads in (self.long, self.slow, self.quick, self.reads):
             threads.close()
 
 

@@ -68,4 +68,6 @@ def command(
         workers=workers,
         allowed_hosts=list(allowed_hosts) or None,
     )
+    # One that cannot be opened, or has to be brought up to date first, is told before it serves.
+    workspace.database.close()
     serve(workspace.paths.root, workspace.plugins, settings, port, open_browser)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 MAX_DEPTH = 100
+# More than a thousand traces of a thousand steps have; two characters of text become 60 bytes.
+MAX_CONTAINERS = 1_100_000
 MAX_ITEMS = 100
 MAX_INPUT_CHARS = 2_000
 
@@ -30,10 +33,16 @@ def parse(body: bytes) -> Any:
         body: UTF-8, UTF-16 or UTF-32, as RFC 4627 tells them apart.
 
     Raises:
-        RequestRefused: Not JSON, or nested deeper than ``MAX_DEPTH``.
+        RequestRefused: Not JSON, nested deeper than ``MAX_DEPTH``, or with more than
+            ``MAX_CONTAINERS`` lists and objects.
     """
+    # Brackets within strings do not count, but leaving them out is needed for few bodies.
+    brackets = body.count(b"[") + body.count(b"{")
     try:
-        value = _DECODER.decode(body.decode(json.detect_encoding(body)))
+        text = body.decode(json.detect_encoding(body))
+        if brackets > MAX_CONTAINERS and _containers(text) > MAX_CONTAINERS:
+            raise _invalid(f"more than {MAX_CONTAINERS} lists and objects", 0)
+        value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise _invalid(error.msg, error.pos) from None
     except RecursionError:
@@ -42,8 +51,7 @@ def parse(body: bytes) -> Any:
         raise _invalid(f"not {error.encoding} at byte {error.start}", 0) from None
     except ValueError as error:
         raise _invalid(str(error), 0) from None
-    # Walking the value is needed only for a text with enough brackets.
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
+    if brackets > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
         raise _invalid(f"nested deeper than {MAX_DEPTH} levels", 0)
     return value
 
@@ -97,6 +105,16 @@ _DECODER = json.JSONDecoder(parse_constant=lambda _: None, parse_float=_finite)
 def _invalid(reason: str, position: int) -> RequestRefused:
     refused = item("json_invalid", ("body", position), "JSON decode error", {})
     return RequestRefused([{**refused, "ctx": {"error": reason}}])
+
+
+# One that does not end goes to the end of the text, or each of its parts would be tried.
+_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+
+
+def _containers(text: str) -> int:
+    """How many lists and objects a JSON text begins."""
+    structure = _STRING.sub("", text)
+    return structure.count("[") + structure.count("{")
 
 
 def _deeper_than(value: Any, limit: int) -> bool:

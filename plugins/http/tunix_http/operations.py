@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from tunix_http.threads import WorkspaceThreads
 
 JSON = "application/json"
+# Enough for any body but many traces; errors of a larger one take too long to gather.
+USUAL_BODY = 1024 * 1024
 # Validating a larger body takes long enough to hold up other requests.
 LARGE_BODY = 256 * 1024
 
@@ -88,8 +90,8 @@ class Operation:
     media_type: str = JSON
     errors: Mapping[int, str] = field(factory=dict)
     refusals: Mapping[type[TunixError], int] = field(factory=dict)
-    limit: Callable[[Settings], int] = lambda settings: settings.max_body_bytes
-    pool: Literal["reads", "quick", "slow"] = "quick"
+    limit: Callable[[Settings], int] = lambda settings: min(USUAL_BODY, settings.max_body_bytes)
+    pool: Literal["reads", "quick", "slow", "long"] = "quick"
 
     @property
     def summary(self) -> str:
@@ -118,7 +120,7 @@ class Operation:
             _validated("path", self.parameters, request.path_params),
             # Reading the query costs something even where there is none.
             None if self.query is None else _validated("query", self.query, request.query_params),
-            await self._read_body(request, services.settings),
+            await self._read_body(request, services),
         )
         try:
             if self._is_async:
@@ -150,16 +152,17 @@ class Operation:
         content = self._adapter.dump_json(result)
         return Response(content, self.status, media_type=JSON)
 
-    async def _read_body(self, request: Request, settings: Settings) -> Any:
+    async def _read_body(self, request: Request, services: Services) -> Any:
         if self.body is None or self._is_raw(request):
             return None
-        content = await read_body(request, self.limit(settings))
+        content = await read_body(request, self.limit(services.settings))
         if not content:
             if self.body_optional:
                 return None
             raise RequestRefused([item("missing", ("body",), "Field required")])
         if len(content) > LARGE_BODY:
-            return await run_in_threadpool(self._body_of, content, is_json=_is_json(request))
+            async with services.large_bodies:
+                return await run_in_threadpool(self._body_of, content, is_json=_is_json(request))
         return self._body_of(content, is_json=_is_json(request))
 
     def _body_of(self, content: bytes, *, is_json: bool) -> Any:

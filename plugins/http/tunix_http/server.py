@@ -72,7 +72,7 @@ def serve(
         app = create_app(workspace_directory, plugins, settings, access_log)
         try:
             config = server_config(app, settings, access_log)
-            _Server(config, on_ready).run(sockets=[listener])
+            _Server(config, on_ready, app.state.services.begin_to_stop).run(sockets=[listener])
         finally:
             access_log.close()
 
@@ -99,9 +99,12 @@ def server_config(
 class _Server(uvicorn.Server):
     """Says when it is ready, and ends well by a signal instead of dying of it."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_ready: Callable[[], None], on_stop: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._on_stop = on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -109,6 +112,11 @@ class _Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Requests are waited for: those that wait for a run have to hear of it now.
+        self._on_stop()
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.should_exit = True

@@ -99,7 +99,7 @@ class Settings(BaseSettings):
     ingest_roots: Directories = []
     max_body_bytes: Bytes = 16 * MIB
     max_upload_bytes: Bytes = 2048 * MIB
-    max_line_bytes: Bytes = 16 * MIB
+    max_line_bytes: Bytes = 8 * MIB
     header_timeout_s: Seconds = 10.0
     body_timeout_s: Seconds = 30.0
     write_timeout_s: Seconds = 60.0

@@ -291,7 +291,7 @@ def test_an_export_of_many_blocks_is_whole(client: httpx2.Client, make_trace: Ma
 
 
 def test_readers_that_stall_hold_up_nobody(
-    client: httpx2.Client, server: Any, make_trace: MakeTrace
+    client: httpx2.Client, server: Any, most_memory: Callable[[], int], make_trace: MakeTrace
 ) -> None:
     name = str(uuid4())
     # More than the buffers of both sides take.
@@ -309,6 +309,7 @@ def test_readers_that_stall_hold_up_nobody(
         assert _connections(server) >= 50
         assert client.get(f"/api/datasets/{key}/export.jsonl").text.count("\n") == 400
         assert client.get("/api/traces").status_code == 200
+    assert most_memory() < 500 * 2**20
     deadline = time.monotonic() + 20
     # Those that are left are the threads' own.
     while _connections(server) > 20:

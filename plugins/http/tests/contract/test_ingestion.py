@@ -50,6 +50,17 @@ def words(answer: httpx2.Response, status: int) -> str:
     return detail
 
 
+def test_a_line_of_a_million_mistakes_costs_little(
+    client: httpx2.Client, most_memory: Callable[[], int], make_trace: MakeTrace
+) -> None:
+    bad = '{"steps": [' + ",".join(["{}"] * 1_000_000) + "]}\n"
+    answer = upload(client, bad + lines([make_trace(1)]), str(uuid4()))
+    assert answer.status_code == 201
+    [rejected] = answer.json()["rejected"]
+    assert rejected["problems"] == ["$.steps: must hold 1 to 1000 steps, got 1000000"]
+    assert most_memory() < 500 * 2**20
+
+
 def test_lines_are_taken_in(client: httpx2.Client, make_trace: MakeTrace) -> None:
     name = str(uuid4())
     sent = [make_trace(n) for n in range(3)]

@@ -289,6 +289,8 @@ def test_a_label_names_one_content(
     assert promote(client, artifact_id, run_id, "best").status_code == 200
     other = train(client, numbers_dataset, settings={"steps": 4})
     assert "best" in words(promote(client, artifact_id, other, "best"), 400)
+    # Not even for the same content, which has it already.
+    assert "best" in words(promote(client, artifact_id, run_id, "best"), 400)
 
 
 def test_promoting_needs_a_run(client: httpx2.Client) -> None:

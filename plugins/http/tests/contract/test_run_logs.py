@@ -150,6 +150,19 @@ def test_a_since_seq_that_is_no_number_is_refused(printing: Printing) -> None:
     assert printing.client.get("/api/tunix/runs/x/logs").status_code == 422
 
 
+def test_a_pending_run_is_cancelled_at_once(printing: Printing) -> None:
+    path = f"/api/tunix/runs/{printing.run_id}"
+    cancelled = printing.client.post(f"{path}/cancel")
+    assert cancelled.status_code == 200
+    assert set(cancelled.json()) == {"message"}
+    shown = printing.client.get(path).json()
+    assert shown["status"] == "cancelled"
+    assert shown["completed_at"] is not None
+    assert "cancelled" in shown["stderr"]
+    assert printing.client.get(f"{path}/status").json()["status"] == "cancelled"
+    assert printing.client.post(f"{path}/cancel").status_code == 400
+
+
 def test_an_unknown_run_is_an_error_event(idle_server: Any) -> None:
     answer = idle_server.client.get(f"/api/tunix/runs/{uuid4()}/logs")
     assert answer.status_code == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -296,6 +297,37 @@ def test_a_bad_batch_stores_nothing(client: httpx2.Client, make_trace: MakeTrace
     assert items(client.post("/api/traces/batch", content=sent))
     assert items(client.post("/api/traces/batch", json=[make_trace(1), {}]))
     assert client.get("/api/traces", params={"limit": 1}).json()["data"] == newest
+
+
+def test_a_batch_of_a_million_mistakes_is_refused_at_once(
+    client: httpx2.Client, most_memory: Callable[[], int]
+) -> None:
+    trace = '{"steps": [' + ",".join(["{}"] * 1000) + "]}"
+    began = time.monotonic()
+    refused = items(client.post("/api/traces/batch", content="[" + ",".join([trace] * 1000) + "]"))
+    assert time.monotonic() - began < 5.0
+    assert refused[0]["loc"] == ["body", 0, "trace_version"]
+    assert ["body", 0, "steps", 0, "i"] in [item["loc"] for item in refused]
+    assert len(refused) == 100
+    # In every one of the traces it is told, as long as there is room.
+    assert ["body", 1, "prompt"] in [item["loc"] for item in refused]
+    assert most_memory() < 500 * 2**20
+
+
+@pytest.mark.parametrize("text", ["[{}]", "[[],{}]"])
+def test_a_body_of_too_many_lists_is_refused_before_it_is_one(
+    client: httpx2.Client, most_memory: Callable[[], int], text: str
+) -> None:
+    content = "[" + ",".join([text] * 3_000_000)[: 2**24 - 2] + "]"
+    [item] = items(client.post("/api/traces/batch", content=content))
+    assert (item["type"], item["loc"]) == ("json_invalid", ["body", 0])
+    assert "lists and objects" in item["ctx"]["error"]
+    assert most_memory() < 500 * 2**20
+
+
+def test_brackets_in_a_text_are_no_lists(client: httpx2.Client, make_trace: MakeTrace) -> None:
+    trace = make_trace(1, meta={"text": '\\"[{' * 600_000})
+    assert client.post("/api/traces/batch", json=[trace]).status_code == 201
 
 
 def test_a_batch_is_a_list(client: httpx2.Client, make_trace: MakeTrace) -> None:

@@ -74,7 +74,19 @@ def test_jobs_are_listed_newest_first(client: httpx2.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", [{"limit": -1}, {"offset": -1}, {"limit": "x"}, {"offset": 2**63}, {"limit": 2**63}]
+    ("query", "count"), [({"limit": 0}, 0), ({"limit": 1, "offset": -5}, 1), ({"limit": -1}, 2)]
+)
+def test_a_part_has_no_bounds(client: httpx2.Client, query: dict[str, int], count: int) -> None:
+    for _ in range(2):
+        job(client)
+    listed = client.get(JOBS, params=query)
+    assert listed.status_code == 200
+    everything = client.get(JOBS, params={"limit": 10_000}).json()
+    assert listed.json() == (everything if query == {"limit": -1} else everything[:count])
+
+
+@pytest.mark.parametrize(
+    "query", [{"limit": 1.5}, {"limit": "x"}, {"offset": 2**63}, {"limit": -(2**63) - 1}]
 )
 def test_a_part_that_there_cannot_be_is_refused(
     client: httpx2.Client, query: dict[str, Any]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx2
 import pytest
+
+import tunix_core
 
 StartServer = Callable[..., AbstractContextManager[Any]]
 Answer = Callable[..., dict[str, Any]]
@@ -203,6 +206,20 @@ def test_a_local_run_that_fails_says_why(
     assert (answered["status"], answered["exit_code"]) == ("failed", 1)
     assert "exit code 1" in answered["message"]
     assert "the loss is not a number" in answered["stdout"] + answered["stderr"]
+
+
+def test_where_a_trainer_broke_is_told_but_not_where_it_is_installed(
+    client: httpx2.Client, trainer_site: Path, numbers_dataset: str, start_run: Answer
+) -> None:
+    broken = {"step_seconds": -1.0}
+    answered = start_run(client, numbers_dataset, dry_run=False, settings=broken)
+    assert answered["status"] == "failed"
+    log = client.get(f"/api/tunix/runs/{answered['run_id']}/logs").text
+    for told in (answered["stdout"], log):
+        assert "counting_trainer.py" in told
+        assert "ValueError: sleep length" in told
+        assert str(trainer_site) not in told
+        assert str(Path(tunix_core.__file__).parents[1]) not in told
 
 
 @pytest.mark.parametrize("fields", [{"dry_run": False, "settings": {"steps": 2}}, {}])

@@ -89,7 +89,6 @@ async def ingest(call: Call) -> Ingested:
     query. Asked again, nothing is stored twice and the answer is the same.
     """
     slow, settings = call.services.slow, call.services.settings
-    # The rejected lines are written beside the input, and vanish with this folder.
     with TemporaryDirectory(prefix="tunix-ingest-") as folder:
         if isinstance(call.body, IngestRequest):
             file = readable_file(call.body.path, settings)
@@ -129,6 +128,8 @@ def _ingest(workspace: Workspace, call: Call, path: Path, given: str, source: st
             source,
             trace_ids=ids,
             max_line_bytes=call.services.settings.max_line_bytes,
+            # A small file can hold so many bad lines that theirs would fill the disk.
+            keep_rejects=False,
             on_progress=call.services.keep_on,
         )
     except TunixError as error:

@@ -38,7 +38,7 @@ operations = Operations("evaluation")
         404: "There is no such run or dataset",
     },
     refusals={ConflictError: 400},
-    pool="slow",
+    pool="long",
 )
 def evaluate(workspace: Workspace, call: Call) -> EvaluationResponse:
     """Let a run's model answer a dataset, and judge the answers.

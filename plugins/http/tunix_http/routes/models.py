@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from tunix_core import Workspace
-from tunix_core.errors import NotFoundError, UsageError
+from tunix_core.errors import ConflictError, NotFoundError, UsageError
 from tunix_core.records import ModelArtifact, ModelVersion
 from tunix_http.downloads import RANGE_STATUSES, Download
 from tunix_http.operations import Call, Operations
@@ -80,8 +80,11 @@ def promote(workspace: Workspace, call: Call) -> ModelVersionRead:
     """
     wanted: PromoteRequest = call.body
     artifact = _family(workspace, call)
+    label = wanted.version_label
+    if label in [version.version for version in workspace.models.versions(artifact.name)]:
+        raise ConflictError(f"{artifact.name}@{label} exists already", "choose another label")
     version = workspace.models.promote(
-        artifact.id, str(wanted.source_run_id), wanted.version_label, wanted.description
+        artifact.id, str(wanted.source_run_id), label, wanted.description
     )
     return _version(workspace, call, artifact.id, version)
 

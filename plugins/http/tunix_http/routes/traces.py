@@ -64,6 +64,7 @@ def list_traces(workspace: Workspace, call: Call) -> Response:
     returns=TraceBatchCreated,
     status=201,
     errors={400: "The batch is empty or too long"},
+    limit=lambda settings: settings.max_body_bytes,
 )
 def create_traces_batch(workspace: Workspace, call: Call) -> TraceBatchCreated:
     """Store 1 to 1,000 traces, all of them or none."""

@@ -35,7 +35,8 @@ operations = Operations("tuning")
 def create_job(workspace: Workspace, call: Call) -> JobRead:
     """Write down what is to be searched for; nothing runs yet.
 
-    Datasets, models and the names of parameters are looked up when the job is started.
+    The tuner, the metric and the names of parameters are looked up when the job is started, the
+    dataset and the model by its trials.
     """
     body: JobRequest = call.body
     job = workspace.tuning.create(

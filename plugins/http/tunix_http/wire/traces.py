@@ -45,7 +45,8 @@ class ReasoningTrace(BaseModel):
     trace_version: str = Field(min_length=1, max_length=MAX_VERSION_CHARS)
     prompt: str = Field(min_length=1, max_length=MAX_PROMPT_CHARS)
     final_answer: str = Field(min_length=1, max_length=MAX_ANSWER_CHARS)
-    steps: list[TraceStep] = Field(min_length=1, max_length=MAX_STEPS)
+    # A batch could hold millions of bad steps, and an error for each would fill the memory.
+    steps: list[TraceStep] = Field(min_length=1, max_length=MAX_STEPS, fail_fast=True)
     meta: dict[str, Any] | None = None
 
     @field_validator("steps")

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from tunix_http.wire.common import MAX_INTEGER, DateTime, Id, Integer
+from tunix_http.wire.common import DateTime, Id, Integer
 
 
 class Choice(BaseModel):
@@ -53,8 +53,8 @@ class JobPath(BaseModel):
 class JobsQuery(BaseModel):
     """Which part of the list is wanted."""
 
-    limit: int = Field(20, ge=1, le=MAX_INTEGER)
-    offset: int = Field(0, ge=0, le=MAX_INTEGER)
+    limit: Integer = Field(20, description="All from the offset on when it is negative")
+    offset: Integer = Field(0, description="A negative one is 0")
 
 
 class JobRequest(BaseModel):

@@ -26,7 +26,7 @@ class SftExportRequest(BaseModel):
     """Which traces to export; the dataset decides when both are named."""
 
     dataset_key: DatasetKey | None = None
-    trace_ids: list[str] | None = None
+    trace_ids: list[str] | None = Field(None, fail_fast=True)
     limit: int = Field(100, ge=1, le=10_000)
 
 
