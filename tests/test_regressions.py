@@ -157,14 +157,27 @@ def test_every_figure_can_be_a_baseline(workspace: Workspace) -> None:
         assert baseline.evaluation_id == made.id
 
 
-def test_a_figure_of_an_older_evaluation_can_be_a_baseline(workspace: Workspace) -> None:
+def test_the_usual_judge_goes_before_newer_evaluations_by_others(workspace: Workspace) -> None:
     run = judged(workspace)
-    older = workspace.evaluations.latest(run.id)
+    usual = workspace.evaluations.latest(run.id)
     form = workspace.evaluations.judge(run.id, "show_your_work", "same-v1")
+    workspace.evaluations.judge(run.id, "mock-judge", "same-v1")
     regressions = workspace.regressions
-    assert regressions.set_metric_baseline("a", run.id, "extracted").evaluation_id == older.id
-    assert regressions.set_metric_baseline("b", run.id).evaluation_id == form.id
+    assert regressions.set_metric_baseline("a", run.id, "extracted").evaluation_id == usual.id
+    assert regressions.set_metric_baseline("b", run.id).evaluation_id == usual.id
+    own = regressions.set_metric_baseline("c", run.id, "show_your_work")
+    assert own.evaluation_id == form.id
     assert regressions.check_metric(run.id, "a").current_value == 1.0
+    assert regressions.check_metric(run.id, "c").baseline_value == form.score
+
+
+def test_what_is_no_grade_is_a_baseline_only_where_nothing_else_is(workspace: Workspace) -> None:
+    run = judged(workspace)
+    mock = workspace.evaluations.judge(run.id, "mock-judge", "same-v1")
+    regressions = workspace.regressions
+    assert regressions.set_metric_baseline("a", run.id).evaluation_id != mock.id
+    named = regressions.set_metric_baseline("b", run.id, "mock-judge")
+    assert named.evaluation_id == mock.id
 
 
 def test_the_direction_is_what_was_said_before_what_the_name_tells(workspace: Workspace) -> None:

@@ -29,6 +29,7 @@ from tunix_core.protocols import Comparator, CompareRequest, Tolerance
 from tunix_core.records import Baseline, Evaluation, MetricCheck, Verdict
 from tunix_core.store import evaluations as store
 
+USUAL_JUDGE = "answer_correctness"
 DEFAULT_COMPARATOR = "higher-is-better"
 LOWER_COMPARATOR = "lower-is-better"
 PRIMARY_SCORE = "primary_score"
@@ -93,7 +94,10 @@ class Regressions:
         eval_set: str | None = None,
         dataset_key: str | None = None,
     ) -> Baseline:
-        """Let one figure of a run's newest evaluation be what later runs are compared with.
+        """Let one figure of a run's evaluations be what later runs are compared with.
+
+        Of several that have the figure, those by ``answer_correctness`` go before other grades,
+        grades before what is no grade, and newer before older.
 
         Args:
             name: Name of the baseline; one of the same name is replaced.
@@ -180,7 +184,7 @@ class Regressions:
         """Compare one figure of a run with that of a baseline; up to 5 % worse passes.
 
         The run's newest evaluation by the baseline's evaluator on its dataset is taken; without
-        one, the newest by that evaluator, then the newest of all. A baseline that was set to be
+        one, the newest by that evaluator, then that which a baseline would be set by. A baseline that was set to be
         compared item by item is checked by its ``primary_score``.
 
         Args:
@@ -218,7 +222,11 @@ class Regressions:
         )
 
     def _evaluated(self, run_id: str, dataset_key: str | None) -> builtins.list[Evaluation]:
-        """The evaluations of a run, newest first; at least one."""
+        """The evaluations of a run, at least one.
+
+        Those of the usual judge come first, then other grades, then what is no grade; of each
+        the newest first.
+        """
         try:
             found = self._evaluations.of_run(run_id)
         except NotFoundError as error:
@@ -232,7 +240,8 @@ class Regressions:
                 f"run {run_id} has no evaluation{on}",
                 f"make one with: tunix-rt eval run {run_id[:8]} --dataset KEY",
             )
-        return found
+        usual = self._plugins.find("evaluator", USUAL_JUDGE).full_name
+        return sorted(found, key=lambda e: (e.evaluator != usual, not e.grade))
 
     def _value(self, evaluation: Evaluation, metric: str) -> float | None:
         scores = self._evaluations.scores(evaluation) if metric.startswith(ITEM_PREFIX) else ()
@@ -282,7 +291,7 @@ def _judged_how(evaluation: Evaluation) -> tuple[str, str, str]:
 
 
 def _most_like(before: Evaluation, found: Sequence[Evaluation]) -> Evaluation:
-    """Of evaluations, newest first, the one to be compared with another."""
+    """Of evaluations, the best first, the one to be compared with another."""
     return min(
         found,
         key=lambda e: (e.evaluator != before.evaluator, e.dataset_key != before.dataset_key),

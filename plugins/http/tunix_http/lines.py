@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from tunix_core import Workspace
-
-if TYPE_CHECKING:
-    from tunix_http.app import Services
+from tunix_http.services import Services
 
 NDJSON = "application/x-ndjson"
 BLOCK_CHARS = 64 * 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from attrs import define, field, frozen
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -17,11 +17,9 @@ from tunix_core.errors import TunixError
 from tunix_http.errors import refusal
 from tunix_http.json_body import RequestRefused, item, items_of, parse
 from tunix_http.request_body import read_body
-
-if TYPE_CHECKING:
-    from tunix_http.app import Services
-    from tunix_http.settings import Settings
-    from tunix_http.threads import WorkspaceThreads
+from tunix_http.services import Services
+from tunix_http.settings import Settings
+from tunix_http.threads import WorkspaceThreads
 
 JSON = "application/json"
 # Enough for any body but many traces; errors of a larger one take too long to gather.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import frozen
 from starlette.requests import Request
@@ -17,9 +17,7 @@ from tunix_core.codec import unstructure
 from tunix_core.errors import ConfinementError, ConflictError, NotFoundError, TunixError, UsageError
 from tunix_http.page import skin
 from tunix_http.page.query import Query
-
-if TYPE_CHECKING:
-    from tunix_http.app import Services
+from tunix_http.services import Services
 
 Data = dict[str, Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -23,9 +23,7 @@ from tunix_http.page.pages import Data, Page, plain_data, status_of
 from tunix_http.page.query import Query
 from tunix_http.page.settings_text import parse_settings
 from tunix_http.page.views.rows import dataset_keys
-
-if TYPE_CHECKING:
-    from tunix_http.app import Services
+from tunix_http.services import Services
 
 MAX_FORM_BYTES = 64 * 1024
 _ARGUMENT = re.compile(r"^    (\w+): (.*(?:\n        .*)*)", re.MULTILINE)
