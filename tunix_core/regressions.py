@@ -184,8 +184,8 @@ class Regressions:
         """Compare one figure of a run with that of a baseline; up to 5 % worse passes.
 
         The run's newest evaluation by the baseline's evaluator on its dataset is taken; without
-        one, the newest by that evaluator, then that which a baseline would be set by. A baseline that was set to be
-        compared item by item is checked by its ``primary_score``.
+        one, the newest by that evaluator, then that which a baseline would be set by. A baseline
+        that was set to be compared item by item is checked by its ``primary_score``.
 
         Args:
             run_id: The run to be checked.

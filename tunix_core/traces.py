@@ -46,6 +46,9 @@ __all__ = [
     "Traces",
 ]
 
+# From so many on, traces stored at once touch pages all over the indexes.
+BULK = 100
+
 
 class Traces:
     """Stores and finds traces.
@@ -77,6 +80,8 @@ class Traces:
         """
         created_at = now()
         new = [_as_it_is(trace) for trace in traces]
+        if len(traces) >= BULK:
+            store.prepare_bulk(self._database)
         places = store.insert_all(self._database, created_at, new)
         return [
             StoredTrace(trace_id, sequence, created_at, own.content_key.hex(), _as_read(trace, own))
