@@ -12,7 +12,6 @@ from tunix_http.app import built_in_operations
 OPERATIONS = {operation.name: operation for operation in built_in_operations()}
 
 
-@schemathesis.hook
 def filter_case(context: schemathesis.HookContext, case: Any) -> bool:
     """Leave out cases that are wrong by type alone, which the contract says are converted."""
     if case.meta is None or not case.meta.generation.mode.is_negative:
@@ -36,3 +35,6 @@ def _is_accepted(kind: type[BaseModel] | Any, value: Any) -> bool:
     except Exception:  # validators raise answers too, and this value may be of any type
         return False
     return True
+
+
+schemathesis.hook(filter_case)
