@@ -19,6 +19,8 @@ GENERATE = "/api/ungar/high-card-duel/generate"
 EXPORT = "/api/ungar/high-card-duel/export.jsonl"
 HUGE = 2**63
 
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
 
 def items(answer: httpx2.Response) -> list[dict[str, Any]]:
     """The validation items of a 422."""
@@ -196,7 +198,7 @@ def test_a_bad_limit_is_refused(client: httpx2.Client, limit: Any) -> None:
     assert item["loc"] == ["query", "limit"]
 
 
-@pytest.mark.parametrize("ids", ["x", f"{uuid4()},", f"{uuid4()},x", ",", "\0"])
+@pytest.mark.parametrize("ids", ["x", f"{NOBODY},", f"{NOBODY},x", ",", "\0"])
 def test_what_is_no_id_is_refused(client: httpx2.Client, ids: str) -> None:
     found = items(client.get(EXPORT, params={"trace_ids": ids}))
     assert {(item["type"], *item["loc"][:2]) for item in found} == {
