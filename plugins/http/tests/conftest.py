@@ -111,12 +111,19 @@ def client(server: Server) -> httpx2.Client:
     return server.client
 
 
-@pytest.fixture(scope="session")
-def most_memory(server: Server) -> Callable[[], int]:
-    """``most_memory()``: the most that :func:`server` ever held, in bytes."""
+@pytest.fixture
+def own_server(start_server: StartServer, tmp_path: Path) -> Iterator[Server]:
+    """A server that has answered nothing yet."""
+    with start_server(tmp_path) as started:
+        yield started
+
+
+@pytest.fixture
+def most_memory(own_server: Server) -> Callable[[], int]:
+    """``most_memory()``: the most that :func:`own_server` ever held, in bytes."""
 
     def read() -> int:
-        status = Path(f"/proc/{server.process.pid}/status").read_text()
+        status = Path(f"/proc/{own_server.process.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
     return read
@@ -129,8 +136,18 @@ def make_trace() -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def numbers_dataset(client: httpx2.Client) -> str:
+def numbers_dataset(client: httpx2.Client, store_numbers: Callable[[httpx2.Client], str]) -> str:
     """Key of a dataset of 20 traces on the server."""
+    return store_numbers(client)
+
+
+@pytest.fixture(scope="session")
+def store_numbers() -> Callable[[httpx2.Client], str]:
+    """``store_numbers(client)``: store 20 traces and build a dataset of them; its key."""
+    return numbers
+
+
+def numbers(client: httpx2.Client) -> str:
     lines = "".join(json.dumps(trace(number)) + "\n" for number in range(20))
     sent = client.post(
         "/api/datasets/ingest",

@@ -291,14 +291,15 @@ def test_an_export_of_many_blocks_is_whole(client: httpx2.Client, make_trace: Ma
 
 
 def test_readers_that_stall_hold_up_nobody(
-    client: httpx2.Client, server: Any, most_memory: Callable[[], int], make_trace: MakeTrace
+    own_server: Any, most_memory: Callable[[], int], make_trace: MakeTrace
 ) -> None:
+    client: httpx2.Client = own_server.client
     name = str(uuid4())
     # More than the buffers of both sides take.
     sent = [make_trace(n, final_answer="x" * 50_000) for n in range(400)]
     assert upload(client, lines(sent), name).status_code == 201
     key = build(client, filters={"source": name}, limit=400).json()["dataset_key"]
-    address = urlsplit(server.url)
+    address = urlsplit(own_server.url)
     request = f"GET /api/datasets/{key}/export.jsonl HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n"
     with ExitStack() as stack:
         for _ in range(50):
@@ -306,13 +307,13 @@ def test_readers_that_stall_hold_up_nobody(
             stack.enter_context(reader)
             reader.sendall(request.encode())
             assert reader.recv(15) == b"HTTP/1.1 200 OK"
-        assert _connections(server) >= 50
+        assert _connections(own_server) >= 50
         assert client.get(f"/api/datasets/{key}/export.jsonl").text.count("\n") == 400
         assert client.get("/api/traces").status_code == 200
     assert most_memory() < 500 * 2**20
     deadline = time.monotonic() + 20
     # Those that are left are the threads' own.
-    while _connections(server) > 20:
+    while _connections(own_server) > 20:
         assert time.monotonic() < deadline, "connections to the database were left open"
         time.sleep(0.05)
 

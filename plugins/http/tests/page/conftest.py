@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from html.parser import HTMLParser
 from typing import Any
 
@@ -130,6 +131,29 @@ def read_page() -> Callable[[httpx2.Response], PageReader]:
         return reader
 
     return read
+
+
+@pytest.fixture(scope="session")
+def server(
+    start_server: Callable[..., AbstractContextManager[Any]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Any]:
+    """A server of the pages' own, on which there is nothing but what they show."""
+    with start_server(tmp_path_factory.mktemp("page")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def client(server: Any) -> httpx2.Client:
+    """Sends requests to :func:`server`."""
+    held: httpx2.Client = server.client
+    return held
+
+
+@pytest.fixture(scope="session")
+def numbers_dataset(client: httpx2.Client, store_numbers: Callable[[httpx2.Client], str]) -> str:
+    """Key of a dataset of 20 traces on the server."""
+    return store_numbers(client)
 
 
 @pytest.fixture(scope="session")
