@@ -105,18 +105,16 @@ sys.stdout.write("\\r100 %\\n")
 def test_a_line_is_on_disk_when_it_has_been_printed(workspace: Workspace) -> None:
     code = """
 import time
-print(time.time(), flush=True)
-time.sleep(3.0)
+print("may I go?", flush=True)
+while not (job.output_dir / "go").exists():
+    time.sleep(0.05)
 """
-    late: list[float] = []
 
     def look(run: Run) -> None:
-        if not late and chunks(workspace, run):
-            late.append(time.time() - float(chunks(workspace, run)[0]))
+        if chunks(workspace, run):
+            (workspace.paths.run(run.id) / "go").touch()
 
-    execute(workspace, code, look)
-    # The onlooker looks five times a second; a busy host gets some time besides.
-    assert late[0] < 1.5
+    assert execute(workspace, code, look).status == "completed"
 
 
 def test_streams_are_told_apart_and_a_failure_says_its_error(workspace: Workspace) -> None:
@@ -363,18 +361,14 @@ def test_a_stray_process_that_prints_for_ever_does_not_hold_a_run_up(workspace: 
     code = '''
 import subprocess, sys, time
 stray = """
-import time
-end = time.time() + 20
-while time.time() < end:
+while True:
     print("x" * 1000)
 """
 subprocess.Popen([sys.executable, "-c", stray], start_new_session=True)
 time.sleep(0.5)
 '''
-    begun = time.monotonic()
-    run = execute(workspace, code)
-    assert run.status == "completed"
-    assert time.monotonic() - begun < 15
+    # It ends at all: whoever waited for the stray's last word would wait for ever.
+    assert execute(workspace, code).status == "completed"
 
 
 def test_many_runs_leave_no_file_open(workspace: Workspace) -> None:
