@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from typing import Any
 
 import jax
@@ -235,7 +236,12 @@ def _program(request: FitRequest, target: Target) -> TrainProgram:
 
 def _temporaries(program: TrainProgram) -> int:
     try:
-        return temporary_bytes(program.lower().compile(), program)
+        with warnings.catch_warnings():
+            # What was compiled for a machine elsewhere is in the cache, but can be read back only
+            # where such a machine is; JAX says so and compiles again.
+            warnings.filterwarnings("ignore", "Error reading persistent compilation cache entry")
+            compiled = program.lower().compile()
+        return temporary_bytes(compiled, program)
     except jax.errors.JaxRuntimeError as error:
         missing = missing_bytes(error, program)
         if missing is None:
