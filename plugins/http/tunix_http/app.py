@@ -22,6 +22,7 @@ from tunix_http import openapi, page
 from tunix_http.access_log import AccessLog
 from tunix_http.errors import on_http_exception, on_request_refused
 from tunix_http.json_body import RequestRefused
+from tunix_http.middleware import middleware
 from tunix_http.operations import Operation, Operations
 from tunix_http.services import Services
 from tunix_http.settings import Settings
@@ -72,8 +73,6 @@ def create_app(
         settings: The server's settings.
         access_log: Gets a line for every answered request.
     """
-    from tunix_http.middleware import middleware
-
     operations = [*built_in_operations(), *_plugin_operations(plugins)]
     services = Services(directory, settings, plugins)
     app = Starlette(

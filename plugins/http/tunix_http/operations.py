@@ -122,13 +122,11 @@ class Operation:
         )
         try:
             if self._is_async:
-                result = await self.function(call)
-            else:
-                threads: WorkspaceThreads = getattr(services, self.pool)
-                result = await threads.run(self._respond_in_thread, call)
+                return self._response(await self.function(call))
+            threads: WorkspaceThreads = getattr(services, self.pool)
+            return await threads.run(self._respond_in_thread, call)
         except TunixError as error:
             raise refusal(error, self.refusals) from error
-        return result if isinstance(result, Response) else self._response(result)
 
     @cached_property
     def _is_async(self) -> bool:
@@ -143,10 +141,11 @@ class Operation:
         return TypeAdapter(self.body)
 
     def _respond_in_thread(self, workspace: Any, call: Call) -> Response:
-        result = self.function(workspace, call)
-        return result if isinstance(result, Response) else self._response(result)
+        return self._response(self.function(workspace, call))
 
     def _response(self, result: Any) -> Response:
+        if isinstance(result, Response):
+            return result
         content = self._adapter.dump_json(result)
         return Response(content, self.status, media_type=JSON)
 
@@ -171,8 +170,7 @@ class Operation:
             raise RequestRefused(items_of("body", error.errors(include_url=False))) from None
 
     def _is_raw(self, request: Request) -> bool:
-        given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        return self.raw_body is not None and given == self.raw_body
+        return self.raw_body is not None and _media_type(request) == self.raw_body
 
 
 class Operations:
@@ -224,5 +222,9 @@ def _validated(where: str, cls: type[BaseModel] | None, data: Mapping[str, Any])
 
 
 def _is_json(request: Request) -> bool:
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    given = _media_type(request)
     return not given or given == JSON or (given.startswith("application/") and "+json" in given)
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -83,7 +83,7 @@ class Services:
     @workers.default
     def _workers(self) -> WorkerThreads:
         return WorkerThreads(
-            self.directory, self.plugins, self.settings.workers, self.settings.run_time_limit_s
+            self.open_workspace, self.settings.workers, self.settings.run_time_limit_s
         )
 
     @watches.default

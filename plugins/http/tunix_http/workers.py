@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from pathlib import Path
+from collections.abc import Callable
 
 from tunix_core import Workspace
-from tunix_core.plugins import Plugins
 from tunix_core.worker import Worker
 
 RETRY_S = 5.0
@@ -19,17 +18,15 @@ class WorkerThreads:
     """Executes pending runs beside the requests.
 
     Args:
-        directory: The workspace.
-        plugins: Shared by all threads.
+        open_workspace: Opens the workspace over a connection of its own.
         count: Number of workers; 0 leaves runs to ``tunix-rt worker``.
         time_limit_s: Hard limit for a run in seconds, or None.
     """
 
     def __init__(
-        self, directory: Path, plugins: Plugins, count: int, time_limit_s: float | None
+        self, open_workspace: Callable[[], Workspace], count: int, time_limit_s: float | None
     ) -> None:
-        self._directory = directory
-        self._plugins = plugins
+        self._open_workspace = open_workspace
         self._time_limit_s = time_limit_s
         self._stopping = threading.Event()
         self._working: set[Worker] = set()
@@ -55,7 +52,7 @@ class WorkerThreads:
         """Work until stopped, whatever happens to a single run."""
         while not self._stopping.is_set():
             try:
-                self._work_in(Workspace(self._directory, self._plugins))
+                self._work_in(self._open_workspace())
             except Exception:
                 _log.exception("a worker failed; it starts again in %.0f s", RETRY_S)
                 self._stopping.wait(RETRY_S)

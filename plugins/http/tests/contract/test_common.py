@@ -9,6 +9,8 @@ from uuid import uuid4
 import httpx2
 import pytest
 
+from .answers import items
+
 ID = "2f1c3c2e-6c1f-4f0a-9d3e-0a7b5f1d2c3b"
 RUN = f"/api/tunix/runs/{ID}"
 GETS = [
@@ -60,17 +62,6 @@ POSTS = {
 }
 WITH_BODY = {path: kind for path, kind in POSTS.items() if kind}
 ORIGINS = [f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (5173, 4173)]
-
-
-def items(answer: httpx2.Response) -> list[dict[str, Any]]:
-    assert answer.status_code == 422, answer.text
-    detail = answer.json()["detail"]
-    assert isinstance(detail, list), detail
-    for item in detail:
-        assert (
-            {"type", "loc", "msg", "input"} <= set(item) <= {"type", "loc", "msg", "input", "ctx"}
-        )
-    return detail
 
 
 def test_there_are_42_operations(client: httpx2.Client) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,48 +15,18 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 
+from .answers import items, lines, upload, words
+
 MakeTrace = Callable[..., dict[str, Any]]
 StartServer = Callable[..., AbstractContextManager[Any]]
 
-NDJSON = {"Content-Type": "application/x-ndjson"}
 FORMATS = ["trace", "tunix_sft", "training_example", "show_your_work"]
 HUGE = 2**63
-
-
-def lines(traces: list[Any]) -> str:
-    return "".join(json.dumps(trace) + "\n" for trace in traces)
-
-
-def upload(
-    client: httpx2.Client, content: str | bytes | Iterator[bytes], source: str, **headers: str
-) -> httpx2.Response:
-    return client.post(
-        "/api/datasets/ingest",
-        params={"source_name": source},
-        content=content,
-        headers={**NDJSON, **headers},
-    )
 
 
 def build(client: httpx2.Client, **fields: Any) -> httpx2.Response:
     wanted = {"dataset_name": str(uuid4()), "dataset_version": "v1", **fields}
     return client.post("/api/datasets/build", json=wanted)
-
-
-def items(answer: httpx2.Response) -> list[dict[str, Any]]:
-    """The validation items of a 422."""
-    assert answer.status_code == 422, answer.text
-    found: list[dict[str, Any]] = answer.json()["detail"]
-    assert isinstance(found, list)
-    return found
-
-
-def words(answer: httpx2.Response, status: int) -> str:
-    """The detail of an error that is said in words."""
-    assert answer.status_code == status, answer.text
-    detail = answer.json()["detail"]
-    assert isinstance(detail, str)
-    return detail
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -12,42 +12,12 @@ from uuid import uuid4
 import httpx2
 import pytest
 
+from .answers import NDJSON, items, lines, upload, words
+
 MakeTrace = Callable[..., dict[str, Any]]
 StartServer = Callable[..., AbstractContextManager[Any]]
 
-NDJSON = {"Content-Type": "application/x-ndjson"}
 TOKEN = "0123456789abcdef"  # noqa: S105 - of this test alone
-
-
-def lines(traces: list[Any]) -> str:
-    return "".join(json.dumps(trace) + "\n" for trace in traces)
-
-
-def upload(
-    client: httpx2.Client, content: str | bytes | Iterator[bytes], source: str, **headers: str
-) -> httpx2.Response:
-    return client.post(
-        "/api/datasets/ingest",
-        params={"source_name": source},
-        content=content,
-        headers={**NDJSON, **headers},
-    )
-
-
-def items(answer: httpx2.Response) -> list[dict[str, Any]]:
-    """The validation items of a 422."""
-    assert answer.status_code == 422, answer.text
-    found: list[dict[str, Any]] = answer.json()["detail"]
-    assert isinstance(found, list)
-    return found
-
-
-def words(answer: httpx2.Response, status: int) -> str:
-    """The detail of an error that is said in words."""
-    assert answer.status_code == status, answer.text
-    detail = answer.json()["detail"]
-    assert isinstance(detail, str)
-    return detail
 
 
 def test_a_line_of_a_million_mistakes_costs_little(

@@ -16,6 +16,8 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 
+from .answers import items, words
+
 StartServer = Callable[..., AbstractContextManager[Any]]
 
 ARTIFACT_FIELDS = {
@@ -41,22 +43,6 @@ VERSION_FIELDS = {
     "size_bytes",
     "created_at",
 }
-
-
-def items(answer: httpx2.Response) -> list[dict[str, Any]]:
-    """The validation items of a 422."""
-    assert answer.status_code == 422, answer.text
-    found: list[dict[str, Any]] = answer.json()["detail"]
-    assert isinstance(found, list)
-    return found
-
-
-def words(answer: httpx2.Response, status: int) -> str:
-    """The detail of an error that is said in words."""
-    assert answer.status_code == status, answer.text
-    detail = answer.json()["detail"]
-    assert isinstance(detail, str)
-    return detail
 
 
 def create(client: httpx2.Client, **fields: Any) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 
+from .answers import items
+
 MakeTrace = Callable[..., dict[str, Any]]
 StartServer = Callable[..., AbstractContextManager[Any]]
 
@@ -28,16 +30,6 @@ def store(client: httpx2.Client, trace: dict[str, Any]) -> str:
     answer = client.post("/api/traces", json=trace)
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
-
-
-def items(answer: httpx2.Response) -> list[dict[str, Any]]:
-    """The validation items of a 422."""
-    assert answer.status_code == 422, answer.text
-    found: list[dict[str, Any]] = answer.json()["detail"]
-    assert isinstance(found, list)
-    for item in found:
-        assert {"type", "loc", "msg", "input"} <= item.keys() <= {*item, "ctx"}
-    return found
 
 
 def test_a_trace_is_stored_and_read_back(client: httpx2.Client, make_trace: MakeTrace) -> None:

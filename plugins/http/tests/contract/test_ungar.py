@@ -12,6 +12,8 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 
+from .answers import items
+
 MakeTrace = Callable[..., dict[str, Any]]
 StartServer = Callable[..., AbstractContextManager[Any]]
 
@@ -20,14 +22,6 @@ EXPORT = "/api/ungar/high-card-duel/export.jsonl"
 HUGE = 2**63
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
-
-
-def items(answer: httpx2.Response) -> list[dict[str, Any]]:
-    """The validation items of a 422."""
-    assert answer.status_code == 422, answer.text
-    found: list[dict[str, Any]] = answer.json()["detail"]
-    assert isinstance(found, list)
-    return found
 
 
 def play(client: httpx2.Client, **fields: Any) -> dict[str, Any]:
