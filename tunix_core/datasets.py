@@ -18,7 +18,7 @@ from tunix_core.dataset_files import DATA, MANIFEST, Progress, publish, scan
 from tunix_core.errors import IntegrityError, NotFoundError, UsageError, did_you_mean
 from tunix_core.paths import WorkspacePaths
 from tunix_core.plugins import Plugins
-from tunix_core.records import DatasetManifest, Item, Trace
+from tunix_core.records import DatasetManifest, Item, Trace, located
 from tunix_core.selection import Selection, Strategy, choose, choose_mix
 from tunix_core.store import imports
 from tunix_core.store import traces as store
@@ -152,6 +152,7 @@ class Datasets:
         manifest, is_new = publish(
             self._paths.datasets, fields, generated, provenance or {}, lines, on_progress
         )
+        manifest = located(manifest, self._paths.root)
         if is_new:
             self._plugins.observe("tunix_dataset_built", manifest=manifest)
         return manifest
@@ -198,7 +199,8 @@ class Datasets:
             hint = did_you_mean(key, self._keys(), "see: tunix-rt datasets list")
             raise NotFoundError(f"dataset {key!r} not found", hint)
         text = (self._paths.datasets / key / MANIFEST).read_bytes()
-        return structure(DatasetManifest, loads(text), f"manifest of {key}")
+        manifest = structure(DatasetManifest, loads(text), f"manifest of {key}")
+        return located(manifest, self._paths.root)
 
     def data_path(self, key: str) -> Path:
         """The data file of a dataset, checked just now: one canonical trace per line.

@@ -23,6 +23,10 @@ class TunixError(Exception):
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message} ({self.hint})"
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython prints in place of a traceback."""
+        return [f"error: {one_line(self)}"]
+
 
 def one_line(error: Exception) -> str:
     """What went wrong, on one line; an error that nobody foresaw is named by its type."""

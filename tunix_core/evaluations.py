@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from tunix_core.plugins import Plugins, Provided
 from tunix_core.predictions import Predictions, PredictionSet
 from tunix_core.processes import FileLock
 from tunix_core.protocols import Evaluator, GenerationConfig
-from tunix_core.records import TERMINAL_STATUSES, Evaluation, Item, Run, Score
+from tunix_core.records import TERMINAL_STATUSES, Evaluation, Item, Run, Score, located
 from tunix_core.runs import Runs
 from tunix_core.store import evaluations as store
 from tunix_core.verdicts import RunVerdict, decide
@@ -136,7 +136,7 @@ class Evaluations:
         Raises:
             NotFoundError: There is none.
         """
-        found = store.select(self._database, {"id": evaluation_id})
+        found = self._select({"id": evaluation_id})
         if not found:
             raise NotFoundError(f"evaluation {evaluation_id!r} not found")
         return found[0]
@@ -151,7 +151,7 @@ class Evaluations:
         filters = {"run_id": run.id, "evaluator": self._full_name(evaluator)}
         if dataset_key is not None:
             filters["dataset_key"] = dataset_key
-        found = store.select(self._database, filters, 1)
+        found = self._select(filters, 1)
         if not found:
             on = f" on {dataset_key}" if dataset_key else ""
             raise NotFoundError(
@@ -167,7 +167,7 @@ class Evaluations:
             NotFoundError: No such run, or it was not evaluated.
         """
         run = self._runs.get(run_id)
-        found = store.select(self._database, {"run_id": run.id}, 1)
+        found = self._select({"run_id": run.id}, 1)
         if not found:
             hint = f"make one with: tunix-rt eval run {run.id[:8]} --dataset KEY"
             raise NotFoundError(f"run {run.id} has no evaluation", hint)
@@ -175,7 +175,7 @@ class Evaluations:
 
     def of_run(self, run_id: str) -> list[Evaluation]:
         """Every evaluation of a run, newest first."""
-        return store.select(self._database, {"run_id": self._runs.get(run_id).id})
+        return self._select({"run_id": self._runs.get(run_id).id})
 
     def scores(self, evaluation: Evaluation) -> list[Score]:
         """The judgement of every item, in the order of the dataset."""
@@ -222,7 +222,12 @@ class Evaluations:
             date_from=None if date_from is None else _stored(date_from),
             date_to=None if date_to is None else _stored(date_to),
         )
-        return store.leaderboard(self._database, filters, limit, offset)
+        found = store.leaderboard(self._database, filters, limit, offset)
+        return [located(evaluation, self._paths.root) for evaluation in found]
+
+    def _select(self, filters: Mapping[str, str], limit: int = -1) -> list[Evaluation]:
+        found = store.select(self._database, filters, limit)
+        return [located(evaluation, self._paths.root) for evaluation in found]
 
     def _full_name(self, evaluator: str) -> str:
         return self._plugins.find("evaluator", evaluator).full_name
@@ -300,7 +305,7 @@ class Evaluations:
             grade=contribution.grade,
         )
         store.insert(self._database, evaluation)
-        return evaluation
+        return located(evaluation, self._paths.root)
 
     def _items_path(
         self, provided: Provided, predictions: PredictionSet, items: Sequence[Item]

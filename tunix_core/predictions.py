@@ -7,14 +7,15 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from tunix_core.codec import structure, unstructure
 from tunix_core.datasets import Datasets
 from tunix_core.errors import ConflictError, IntegrityError, NotFoundError
 from tunix_core.files import write_atomically
-from tunix_core.paths import WorkspacePaths, confined
+from tunix_core.paths import WorkspacePaths
 from tunix_core.plugins import Plugins
+from tunix_core.prediction_files import DATA, META, folder_of, format_line, parse_line, read_meta
 from tunix_core.processes import FileLock, run_child
 from tunix_core.protocols import GenerationConfig, Predictor, Trainer
 from tunix_core.records import Completion, Item, Prompt, Run
@@ -79,13 +80,13 @@ class Predictions:
         total = self._datasets.manifest(dataset_key).trace_count * generation.samples
         folder = self.folder(run.id, dataset_key)
         settings = unstructure(generation)
-        meta = _read_meta(folder)
+        meta = read_meta(folder)
         if meta is None:
             folder.mkdir(parents=True, exist_ok=True)
             run_child(
                 ["predict", str(self._paths.root), run.id, dataset_key, json.dumps(settings)],
                 log=RunLog(folder / "log.jsonl"),
-                poll=lambda: _report(on_progress, folder / "predictions.jsonl", total),
+                poll=lambda: _report(on_progress, folder / DATA, total),
             )
         elif structure(GenerationConfig, meta["generation_config"]) != generation:
             raise ConflictError(
@@ -100,9 +101,9 @@ class Predictions:
         folder = self.folder(run.id, dataset_key)
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):
-            if _read_meta(folder) is not None:
+            if read_meta(folder) is not None:
                 return
-            data = folder / "predictions.jsonl"
+            data = folder / DATA
             done = _recover(data)
             missing = [
                 (item, sample)
@@ -121,7 +122,7 @@ class Predictions:
                 "generation_config": unstructure(generation),
                 "plugins": self._plugins.versions(),
             }
-            write_atomically(folder / "predictions_meta.json", json.dumps(meta, indent=2) + "\n")
+            write_atomically(folder / META, json.dumps(meta, indent=2) + "\n")
 
     def read(self, run_id: str, dataset_key: str) -> PredictionSet:
         """Finished predictions, in the order of the dataset.
@@ -132,24 +133,24 @@ class Predictions:
         """
         run = self._runs.get(run_id)
         folder = self.folder(run.id, dataset_key)
-        meta = _read_meta(folder)
+        meta = read_meta(folder)
         if meta is None:
             raise NotFoundError(
                 f"run {run.id} has no finished predictions for {dataset_key}",
                 f"make them with: tunix-rt eval run {run.id} --dataset {dataset_key}",
             )
-        content = (folder / "predictions.jsonl").read_bytes()
+        content = (folder / DATA).read_bytes()
         digest = hashlib.sha256(content).hexdigest()
         if digest != meta["sha256"]:
             raise IntegrityError(f"predictions of run {run.id} for {dataset_key} were changed")
         place = {item.id: place for place, item in enumerate(self._datasets.items(dataset_key))}
-        made = [c for c in map(_parse_line, content.splitlines()) if c.item_id in place]
+        made = [c for c in map(parse_line, content.splitlines()) if c.item_id in place]
         made.sort(key=lambda completion: (place[completion.item_id], completion.sample))
         return PredictionSet(run.id, dataset_key, digest, tuple(made))
 
     def folder(self, run_id: str, dataset_key: str) -> Path:
         """Where a run's predictions for a dataset lie."""
-        return confined(self._paths.run(run_id), "predictions", dataset_key)
+        return folder_of(self._paths, run_id, dataset_key)
 
     def _predictor(self, run: Run, generation: GenerationConfig) -> Predictor:
         trainer = self._plugins.find("trainer", run.trainer).create()
@@ -169,21 +170,8 @@ def _append(
     )
     with data.open("a", encoding="utf-8") as out:
         for completion in predictor.complete(prompts):
-            out.write(_format_line(completion) + "\n")
+            out.write(format_line(completion) + "\n")
             out.flush()
-
-
-def _format_line(completion: Completion) -> str:
-    fields = unstructure(completion)
-    # The wire contract's names come first; readers of it ignore the others.
-    line = {"trace_id": fields.pop("item_id"), "prediction": fields.pop("text"), **fields}
-    return json.dumps(line, ensure_ascii=False)
-
-
-def _parse_line(line: bytes) -> Completion:
-    fields = json.loads(line)
-    blank = Completion(item_id=fields["trace_id"], text=fields["prediction"])
-    return evolve(blank, stop=fields["stop"], tokens=fields["tokens"], sample=fields["sample"])
 
 
 def _recover(data: Path) -> set[tuple[str, int]]:
@@ -196,13 +184,8 @@ def _recover(data: Path) -> set[tuple[str, int]]:
     if len(whole) != len(content):
         with data.open("r+b") as file:
             file.truncate(len(whole))
-    answered = map(_parse_line, whole.splitlines())
+    answered = map(parse_line, whole.splitlines())
     return {(completion.item_id, completion.sample) for completion in answered}
-
-
-def _read_meta(folder: Path) -> dict[str, object] | None:
-    path = folder / "predictions_meta.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def _report(on_progress: Progress | None, data: Path, total: int) -> None:

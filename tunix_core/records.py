@@ -6,7 +6,9 @@ Limits on traces are those of the wire contract, so that whatever is stored can 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 from attrs import Attribute, field, frozen
 
@@ -260,7 +262,8 @@ class DatasetManifest:
     """What a dataset is and where it came from; written last, so that it never lies.
 
     The fields and their order are those of the wire contract, version 1.1 adding the hash of
-    the data, the counts before filtering and the versions of the plugins.
+    the data, the counts before filtering and the versions of the plugins. What services return
+    knows the workspace it is in, as ``root``.
     """
 
     dataset_key: str
@@ -272,7 +275,8 @@ class DatasetManifest:
     filters: Mapping[str, Any]
     selection_strategy: Literal["latest", "random", "explicit", "mix"]
     seed: int | None
-    trace_ids: tuple[str, ...]
+    # As many as there are traces: what is printed says their number.
+    trace_ids: tuple[str, ...] = field(repr=False)
     trace_count: int
     stats: Mapping[str, Any]
     session_id: str | None
@@ -280,6 +284,12 @@ class DatasetManifest:
     training_run_id: str | None
     provenance: Mapping[str, Any]
     sha256: str
+    root: Path | None = field(default=None, init=False, eq=False, repr=False)
+
+    def _repr_html_(self) -> str:
+        from tunix_core.rich.datasets import dataset_html
+
+        return dataset_html(self)
 
 
 @frozen
@@ -304,6 +314,7 @@ class Run:
         error: One line that says why it failed.
         token: Fencing token; it grows with every claim, and only its holder may write.
         result: What the trainer returned: steps, tokens, final metrics.
+        root: The workspace that it is in, when a service returned it.
     """
 
     id: str
@@ -322,6 +333,20 @@ class Run:
     error: str | None = None
     token: int = 0
     result: Mapping[str, Any] | None = None
+    root: Path | None = field(default=None, init=False, eq=False, repr=False)
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, once it has ended."""
+        if self.started_at is None or self.completed_at is None:
+            return None
+        begun, ended = map(datetime.fromisoformat, (self.started_at, self.completed_at))
+        return (ended - begun).total_seconds()
+
+    def _repr_html_(self) -> str:
+        from tunix_core.rich.runs import run_html
+
+        return run_html(self)
 
 
 @frozen
@@ -364,6 +389,7 @@ class Evaluation:
         verdict: What the evaluator's numbers come to, see :mod:`tunix_core.verdicts`; None when
             it was stored without one.
         grade: False when the numbers say nothing about the model.
+        root: The workspace that it is in, when a service returned it.
     """
 
     id: str
@@ -378,6 +404,24 @@ class Evaluation:
     created_at: str
     verdict: Literal["pass", "fail", "uncertain"] | None = None
     grade: bool = True
+    root: Path | None = field(default=None, init=False, eq=False, repr=False)
+
+    def _repr_html_(self) -> str:
+        from tunix_core.rich.evaluations import evaluation_html
+
+        return evaluation_html(self)
+
+
+Located = TypeVar("Located", DatasetManifest, Run, Evaluation)
+
+
+def located(record: Located, root: Path) -> Located:
+    """The record, knowing the workspace that it is in, so that notebooks can show its files.
+
+    ``root`` is no argument of a constructor, so that the codec neither reads nor writes it.
+    """
+    object.__setattr__(record, "root", root)
+    return record
 
 
 @frozen

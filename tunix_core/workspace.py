@@ -124,6 +124,11 @@ class Workspace:
         if "database" in self.__dict__:
             self.database.close()
 
+    def _repr_html_(self) -> str:
+        from tunix_core.rich.workspace import workspace_html
+
+        return workspace_html(self.paths)
+
     def __enter__(self) -> Self:
         return self
 

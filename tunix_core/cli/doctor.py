@@ -31,7 +31,8 @@ OPTIONAL = (
     ("tunix-ungar", "card games", "tunix-ungar"),
     ("tunix-tensorboard", "TensorBoard event files of runs", "tunix-tensorboard"),
     ("zstandard", "reading .jsonl.zst files", "'tunix-core[zstd]'"),
-    ("matplotlib", "`runs plot`", "'tunix-core[plot]'"),
+    ("matplotlib", "pictures of runs", "'tunix-core[plot]'"),
+    ("plotext", "`runs plot` in a terminal", "'tunix-core[plot]'"),
 )
 
 
@@ -57,6 +58,8 @@ def command(ctx: click.Context, as_json: bool) -> int:
     """Say what is installed, which devices there are, and what is missing and how to get it.
 
     Exits with 1 when something is broken; what is merely missing is no failure.
+
+    Example: tunix-rt doctor
     """
     shared = ctx.ensure_object(dict)
     directory = Path(shared.get("workspace") or "workspace")

@@ -78,6 +78,11 @@ def insert(database: Database, evaluation: Evaluation) -> None:
         )
 
 
+def count(database: Database) -> int:
+    """Number of stored evaluations."""
+    return int(database.conn.execute("SELECT count(*) FROM evaluations").fetchone()[0])
+
+
 def select(
     database: Database, filters: Mapping[str, str], limit: int = -1, offset: int = 0
 ) -> list[Evaluation]:

@@ -72,6 +72,11 @@ def artifacts(database: Database, limit: int | None = None, offset: int = 0) -> 
     return [ModelArtifact(*row) for row in rows]
 
 
+def count(database: Database) -> int:
+    """Number of families."""
+    return int(database.conn.execute("SELECT count(*) FROM model_artifacts").fetchone()[0])
+
+
 def insert_version(
     database: Database, artifact: ModelArtifact, version: ModelVersion, label: str | None
 ) -> ModelVersion:

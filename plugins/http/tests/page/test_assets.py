@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunix_http.page.figures import lines, thin
+from tunix_core.curves import thin
+from tunix_http.page.figures import lines
 
 HELPERS = {"fetchJSON", "ApiError"}
 

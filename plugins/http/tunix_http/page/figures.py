@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-MAX_POINTS = 800
+from tunix_core.curves import Points
 
 Figure = dict[str, Any]
-Points = Sequence[tuple[float, float]]
 
 
 def lines(curves: Mapping[str, Points], x_title: str, y_title: str, *, log: bool = False) -> Figure:
@@ -55,25 +54,6 @@ def dots(points: Points, best: Points, x_title: str, y_title: str) -> Figure:
     layout["xaxis"] |= {"tickformat": "d", "range": [0.5, max(x for x, _ in points) + 0.5]}
     layout["xaxis"] |= {"dtick": 1} if len(points) <= 20 else {}
     return {"data": data, "layout": layout}
-
-
-def thin(points: Points, most: int = MAX_POINTS) -> Points:
-    """At most about ``most`` points, evenly spaced, the first and the last among them."""
-    if len(points) <= most:
-        return points
-    step = -(-(len(points) - 1) // (most - 1))
-    kept = points[::step]
-    return kept if kept[-1] == points[-1] else [*kept, points[-1]]
-
-
-def curves(steps: Iterable[Mapping[str, Any]]) -> dict[str, list[tuple[float, float]]]:
-    """Points (step, value) of every figure that a run recorded, by its name."""
-    found: dict[str, list[tuple[float, float]]] = {}
-    for record in steps:
-        for name, value in record.items():
-            if name != "step" and isinstance(value, int | float) and not isinstance(value, bool):
-                found.setdefault(name, []).append((record["step"], value))
-    return found
 
 
 def _round_ticks(low: float, high: float) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from tunix_core.readable import bare, figure, short, value, when
+
 TEMPLATES = Path(__file__).parent / "templates"
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 NAVIGATION = (
@@ -72,47 +74,10 @@ def _environment() -> Environment:
     return environment
 
 
-def short(identifier: str | None) -> str:
-    """The first eight characters of an id."""
-    return (identifier or "")[:8]
-
-
-def bare(full_name: str) -> str:
-    """A contribution's name without its distribution, words apart."""
-    return full_name.rpartition("/")[2].replace("_", " ")
-
-
-def when(time: str | None) -> str:
-    """``2026-11-25 12:54:22`` of an ISO-8601 time in UTC."""
-    return (time or "")[:19].replace("T", " ")
-
-
-def figure(number: float | None, digits: int = 3) -> str:
-    """A number with as many digits as people read; a dash where there is none."""
-    if number is None:
-        return "–"
-    if isinstance(number, int) or abs(number) >= 1000:
-        return f"{number:,.0f}"
-    small = number != 0 and abs(number) < 0.001
-    return f"{number:.{digits}g}" if small else f"{number:.{digits}f}"
-
-
 def size(count: int) -> str:
     """A number of bytes in the largest unit that it fills."""
     place = min((max(count, 1).bit_length() - 1) // 10, len(_UNITS) - 1)
     return f"{count:,} bytes" if place == 0 else f"{count / 1024**place:,.1f} {_UNITS[place]}"
-
-
-def value(anything: Any) -> str:
-    """A value of any JSON type on one line."""
-    if anything is None:
-        return "–"
-    if isinstance(anything, bool):
-        return "yes" if anything else "no"
-    if isinstance(anything, float):
-        text = figure(anything, 4)
-        return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
-    return anything if isinstance(anything, str) else json.dumps(anything, ensure_ascii=False)
 
 
 def setting(anything: Any) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tunix_core import Workspace
+from tunix_core import Workspace, shown_steps
 from tunix_core.errors import IntegrityError, NotFoundError
 from tunix_core.records import Completion, Evaluation, Item, Score
 from tunix_core.rendering import extract_work
-from tunix_http.page import steps
 from tunix_http.page.pages import Data, Page
 from tunix_http.page.panels import panels
 from tunix_http.page.query import Query, Window
@@ -83,11 +82,11 @@ def item(workspace: Workspace, query: Query) -> Data:
         "item": asked,
         "number": place + 1,
         "total": len(scores),
-        "reference": steps.of_trace(workspace.plugins, asked),
+        "reference": shown_steps.of_trace(workspace.plugins, asked),
         "completions": [
             {
                 "completion": completion,
-                "steps": steps.of_completion(workspace.plugins, asked, completion.text),
+                "steps": shown_steps.of_completion(workspace.plugins, asked, completion.text),
                 "answer": _answer(completion.text),
             }
             for completion in said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from tunix_core import Workspace
@@ -39,17 +38,9 @@ def run_row(workspace: Workspace, held: Run) -> dict[str, Any]:
         "trainer": held.trainer,
         "dataset_key": held.dataset_key,
         "created_at": held.created_at,
-        "seconds": seconds(held),
+        "seconds": held.seconds,
         "steps": result.get("steps"),
         "loss": (result.get("metrics") or {}).get("loss"),
         "error": held.error,
         "progress": workspace.runs.progress(held.id) if active else None,
     }
-
-
-def seconds(held: Run) -> float | None:
-    """How long a run took, once it has ended."""
-    if held.started_at is None or held.completed_at is None:
-        return None
-    begun, ended = (datetime.fromisoformat(time) for time in (held.started_at, held.completed_at))
-    return (ended - begun).total_seconds()

@@ -6,13 +6,14 @@ from collections import deque
 from typing import Any, get_args
 
 from tunix_core import Workspace
+from tunix_core.curves import Points, curves, thin
 from tunix_core.errors import UsageError
 from tunix_core.records import TERMINAL_STATUSES, Evaluation, Run, RunStatus
-from tunix_http.page.figures import Figure, Points, curves, lines, thin
+from tunix_http.page.figures import Figure, lines
 from tunix_http.page.pages import Data, Page
 from tunix_http.page.panels import panels
 from tunix_http.page.query import Query, Window
-from tunix_http.page.views.rows import dataset_keys, run_row, seconds
+from tunix_http.page.views.rows import dataset_keys, run_row
 
 LOG_LINES = 400
 MOST_COMPARED = 12
@@ -49,7 +50,7 @@ def run(workspace: Workspace, query: Query) -> Data:
     return {
         "run": held,
         "active": held.status not in TERMINAL_STATUSES,
-        "seconds": seconds(held),
+        "seconds": held.seconds,
         "progress": workspace.runs.progress(held.id),
         "figures": _figures(recorded),
         "last": {name: points[-1][1] for name, points in recorded.items()},

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tunix_core import Workspace
+from tunix_core import Workspace, shown_steps
 from tunix_core.errors import UsageError
 from tunix_core.records import Item, StoredTrace
 from tunix_core.traces import ScoredTrace
-from tunix_http.page import steps
 from tunix_http.page.pages import Data, Page
 from tunix_http.page.panels import panels
 from tunix_http.page.query import Query, Window
@@ -39,7 +38,7 @@ def trace(workspace: Workspace, query: Query) -> Data:
     stored = workspace.traces.get(query.path["id"])
     return {
         "trace": stored,
-        "steps": steps.of_trace(workspace.plugins, Item(stored.id, stored.trace)),
+        "steps": shown_steps.of_trace(workspace.plugins, Item(stored.id, stored.trace)),
         "score": workspace.traces.score(stored.id),
         "panels": panels(workspace, "trace", stored.id),
     }
@@ -100,11 +99,11 @@ def _side(workspace: Workspace, side: ScoredTrace) -> dict[str, Any]:
     return {
         "trace": side.trace,
         "score": side.score,
-        "steps": steps.of_trace(workspace.plugins, item),
+        "steps": shown_steps.of_trace(workspace.plugins, item),
     }
 
 
-def _at(shown: list[steps.ShownStep], place: int) -> steps.ShownStep | None:
+def _at(shown: list[shown_steps.ShownStep], place: int) -> shown_steps.ShownStep | None:
     return shown[place] if place < len(shown) else None
 
 

@@ -1,0 +1,41 @@
+"""What lies in a directory of predictions, for those who write them and those who look on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from attrs import evolve
+
+from tunix_core.codec import unstructure
+from tunix_core.paths import WorkspacePaths, confined
+from tunix_core.records import Completion
+
+DATA = "predictions.jsonl"
+META = "predictions_meta.json"
+
+
+def folder_of(paths: WorkspacePaths, run_id: str, dataset_key: str) -> Path:
+    """Where a run's predictions for a dataset lie."""
+    return confined(paths.run(run_id), "predictions", dataset_key)
+
+
+def format_line(completion: Completion) -> str:
+    """A completion as a line of a predictions file."""
+    fields = unstructure(completion)
+    # The wire contract's names come first; readers of it ignore the others.
+    line = {"trace_id": fields.pop("item_id"), "prediction": fields.pop("text"), **fields}
+    return json.dumps(line, ensure_ascii=False)
+
+
+def parse_line(line: bytes) -> Completion:
+    """A line of a predictions file."""
+    fields = json.loads(line)
+    blank = Completion(item_id=fields["trace_id"], text=fields["prediction"])
+    return evolve(blank, stop=fields["stop"], tokens=fields["tokens"], sample=fields["sample"])
+
+
+def read_meta(folder: Path) -> dict[str, object] | None:
+    """What finished predictions say of themselves; None while they are not finished."""
+    path = folder / META
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None

@@ -1,0 +1,127 @@
+"""A workspace: how much there is, and the newest of everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database
+
+from tunix_core.codec import loads
+from tunix_core.dataset_files import MANIFEST
+from tunix_core.paths import WorkspacePaths
+from tunix_core.readable import bare, short, when
+from tunix_core.rich.markup import Html, attempt, estimate, facts, heading, table, whole
+from tunix_core.rich.runs import status
+from tunix_core.store import evaluations, models, open_database, run_totals, runs, traces
+from tunix_core.verdicts import EXACT_EVALUATOR
+
+NEWEST = 5
+# Of a larger manifest, which is large by its trace ids, only the two ends are read.
+WHOLE_BYTES = 256 * 1024
+END_BYTES = 64 * 1024
+
+
+def workspace_html(paths: WorkspacePaths) -> str:
+    """A workspace in a notebook; its database is opened for that and closed again."""
+    manifests = _newest_first(paths.datasets)
+    newest = manifests[:NEWEST]
+    parts = [attempt(lambda: _titled("Newest datasets", [_dataset(path) for path in newest]))]
+    counts: list[tuple[str, Any]] = [("datasets", f"{len(manifests):,}")]
+    if paths.database.exists():
+        with closing(open_database(paths.database)) as database:
+            counts += _counts(database)
+            parts += [
+                _titled("Newest runs", _runs(database)),
+                _titled("Leaderboard", _leaderboard(database)),
+                _titled("Models", _models(database)),
+            ]
+    where = facts([("directory", str(paths.root)), *counts])
+    return whole("Workspace", where, *parts)
+
+
+def _titled(title: str, rows: Sequence[dict[str, Any]]) -> Html:
+    return Html(f"{heading(title)}{table(rows)}") if rows else Html()
+
+
+def _newest_first(datasets: Path) -> list[Path]:
+    found = [(path.stat().st_mtime_ns, path) for path in datasets.glob(f"*/{MANIFEST}")]
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def _dataset(path: Path) -> dict[str, Any]:
+    held = _outline(path)
+    return {
+        "dataset": held["dataset_key"],
+        "items": f"{held['trace_count']:,}",
+        "strategy": held["selection_strategy"],
+        "built": when(held["created_at"]),
+    }
+
+
+def _outline(path: Path) -> Any:
+    """A manifest, of a large one without its trace ids."""
+    size = path.stat().st_size
+    if size > WHOLE_BYTES:
+        with path.open("rb") as file:
+            head, begins, _ = file.read(END_BYTES).partition(b'"trace_ids": [')
+            file.seek(size - END_BYTES)
+            _, ends, tail = file.read().rpartition(b'],\n  "trace_count":')
+        if begins and ends:
+            return loads(head + begins + ends + tail)
+    return loads(path.read_bytes())
+
+
+def _counts(database: Database) -> Iterator[tuple[str, Any]]:
+    yield "traces", f"{traces.count(database):,}"
+    by_status: dict[str, int] = {}
+    for total in run_totals.totals(database, ()):
+        by_status[total.status] = by_status.get(total.status, 0) + total.count
+    states = ", ".join(f"{count:,} {state}" for state, count in by_status.items())
+    yield "runs", f"{sum(by_status.values()):,}" + (f": {states}" if states else "")
+    yield "evaluations", f"{evaluations.count(database):,}"
+    yield "models", f"{models.count(database):,}"
+
+
+def _runs(database: Database) -> list[dict[str, Any]]:
+    return [
+        {
+            "run": short(run.id),
+            "status": status(run),
+            "model": run.model_id,
+            "dataset": run.dataset_key,
+            "steps": (run.result or {}).get("steps"),
+            "loss": ((run.result or {}).get("metrics") or {}).get("loss"),
+            "created": when(run.created_at),
+        }
+        for run in runs.select(database, {}, NEWEST, 0)
+    ]
+
+
+def _leaderboard(database: Database) -> list[dict[str, Any]]:
+    wanted = evaluations.LeaderboardFilters(evaluator=EXACT_EVALUATOR)
+    return [
+        {
+            "run": short(held.run_id),
+            "model": runs.select(database, {"id": held.run_id}, 1, 0)[0].model_id,
+            "dataset": held.dataset_key,
+            bare(held.evaluator): estimate(held.scorecard.overall),
+            "judged": when(held.created_at),
+        }
+        for held in evaluations.leaderboard(database, wanted, NEWEST, 0)
+    ]
+
+
+def _models(database: Database) -> list[dict[str, Any]]:
+    families = models.artifacts(database, NEWEST)
+    newest = models.newest_versions(database, [family.name for family in families])
+    return [
+        {
+            "model": family.name,
+            "newest version": newest[family.name].version if family.name in newest else None,
+            "changed": when(family.updated_at),
+        }
+        for family in families
+    ]
