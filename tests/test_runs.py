@@ -142,7 +142,14 @@ def test_figures_of_the_clock_are_kept_apart(counting_workspace: Workspace) -> N
     assert first.result is not None
     assert second.result is not None
     assert first.result["metrics"] == second.result["metrics"] == {"loss": 1 / 3}
-    assert first.result.keys() == {"steps", "tokens", "stop_reason", "metrics", "timings"}
+    assert first.result.keys() == {
+        "steps",
+        "tokens",
+        "stop_reason",
+        "metrics",
+        "timings",
+        "hardware",
+    }
     assert first.result["timings"]["seconds"] != second.result["timings"]["seconds"]
 
 

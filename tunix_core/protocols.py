@@ -161,6 +161,7 @@ class TrainResult:
         stop_reason: Why training ended.
         metrics: Final figures by name; the same seed gives the same.
         timings: Final figures that a clock or the machine had a part in, by name.
+        hardware: What it was computed on, by name, such as ``device_kind`` and ``devices``.
     """
 
     model_dir: Path
@@ -169,6 +170,7 @@ class TrainResult:
     stop_reason: StopReason
     metrics: Mapping[str, float] = field(factory=dict)
     timings: Mapping[str, float] = field(factory=dict)
+    hardware: Mapping[str, str | int] = field(factory=dict)
 
 
 @frozen

@@ -49,6 +49,7 @@ def train(workspace: Workspace, run_id: str) -> None:
             "stop_reason": result.stop_reason,
             "metrics": dict(result.metrics),
             "timings": dict(result.timings),
+            "hardware": dict(result.hardware),
         }
         write_atomically(folder / "result.json", json.dumps(outcome) + "\n")
 

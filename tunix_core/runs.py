@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import builtins
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
+from uuid import UUID, uuid5
 
 from attrs import evolve
 from sqlite_utils import Database
 
 from tunix_core import output_dirs, run_files
 from tunix_core.clock import new_id, now, uptime
-from tunix_core.codec import structure, unstructure
+from tunix_core.codec import canonical_json, structure, unstructure
 from tunix_core.datasets import Datasets
 from tunix_core.dry_run import dry_run, find_datasets
 from tunix_core.errors import ConflictError, NotFoundError, TunixError, UsageError
 from tunix_core.paths import WorkspacePaths
 from tunix_core.plugins import Plugins
-from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus, RunTotal
+from tunix_core.processes import POLL_S
+from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus, RunTotal, located
 from tunix_core.rendering import TEMPLATES
 from tunix_core.run_configs import RunConfig, trainer_config
 from tunix_core.run_files import Artifact, RunProgress
@@ -34,6 +37,8 @@ __all__ = ["RunConfig", "Runs"]
 
 LEASE_S = 15.0
 CANCELLED_MEANWHILE = "cancelled while its worker stopped"
+# Names the run of a request, see :meth:`Runs.create_or_resume`.
+REQUESTS = UUID("6f0d3a5e-6a0b-4f7c-9f43-3a1d7d1f6f52")
 RESUMABLE: tuple[RunStatus, ...] = ("failed", "cancelled", "timeout")
 
 
@@ -80,6 +85,7 @@ class Runs:
             NotFoundError: No such dataset.
             UsageError: No such trainer or template, a setting that the trainer refuses, or an
                 output_dir that is no path below ``outputs/``.
+            InvalidRecordError: A seed or a budget that is no number.
             ConflictError: Something that is no run's lies at ``output_dir``, or there is a run
                 ``run_id``.
         """
@@ -94,17 +100,82 @@ class Runs:
         for key in (dataset_key, eval_dataset_key):
             if key is not None:
                 self._datasets.manifest(key)
-        resolved = RunConfig(
-            trainer=unstructure(config) or {},
-            seed=seed,
-            template=template,
-            eval_dataset_key=eval_dataset_key,
-            time_budget_s=time_budget_s,
-        )
+        fields = {
+            "trainer": unstructure(config) or {},
+            "seed": seed,
+            "template": template,
+            "eval_dataset_key": eval_dataset_key,
+            "time_budget_s": time_budget_s,
+        }
+        resolved = structure(RunConfig, fields, "run")
         model_id = str(getattr(config, "model_id", provided.full_name))
         return self._enqueue(
             provided.full_name, dataset_key, model_id, mode, resolved, output_dir, run_id
         )
+
+    def create_or_resume(
+        self,
+        dataset_key: str,
+        trainer: str = "jax",
+        settings: Mapping[str, Any] | None = None,
+        *,
+        seed: int = 0,
+        template: str = "show_your_work",
+        eval_dataset_key: str | None = None,
+        time_budget_s: float | None = None,
+        output_dir: str | None = None,
+    ) -> Run:
+        """The run of a request: a new one, or the one that an interrupted attempt left.
+
+        The same data, trainer, settings, template and seed are the same run, so that a script
+        that is started again goes on where it was. A run that has completed is returned as it is,
+        also when it was its time budget that ended it.
+
+        Args:
+            dataset_key: The dataset to train on.
+            trainer: Name of a trainer.
+            settings: The trainer's settings; what is not given has its default.
+            seed: Seed of initialisation and data order.
+            template: Name of the rendering template.
+            eval_dataset_key: Dataset for the loss during training.
+            time_budget_s: Seconds from now after which training ends with a usable model.
+            output_dir: See :meth:`create`; of no effect when the run is there.
+
+        Raises:
+            NotFoundError: No such dataset.
+            UsageError: No such trainer or template, or a setting that the trainer refuses.
+        """
+        provided = self._plugins.find("trainer", trainer)
+        keys = (dataset_key, eval_dataset_key)
+        request = {
+            "data": [None if key is None else self._datasets.manifest(key).sha256 for key in keys],
+            "trainer": provided.full_name,
+            "settings": unstructure(provided.config(settings)) or {},
+            "seed": seed,
+            "template": template,
+        }
+        run_id = str(uuid5(REQUESTS, canonical_json(request)))
+        if not store.find(self._database, run_id):
+            return self.create(
+                dataset_key,
+                trainer,
+                settings,
+                seed=seed,
+                template=template,
+                eval_dataset_key=eval_dataset_key,
+                time_budget_s=time_budget_s,
+                output_dir=output_dir,
+                run_id=run_id,
+            )
+        self._wait_for_sign_of_life(run_id)
+        run = self.get(run_id)
+        if run.status in RESUMABLE:
+            config = evolve(self.config(run), time_budget_s=time_budget_s)
+            run = evolve(run, config=unstructure(config))
+            store.update_config(self._database, run)
+            self._describe(run)
+            return self.resume(run_id)
+        return run
 
     def submit(self, request: TrainingRequest) -> Run:
         """Enqueue what was asked for; what is wrong with it shows when it is executed.
@@ -196,7 +267,7 @@ class Runs:
         if place is not None:
             output_dirs.link(place, folder)
         store.insert(self._database, run)
-        return run
+        return located(run, self._paths.root)
 
     def _describe(self, run: Run) -> None:
         folder = self._paths.run(run.id)
@@ -215,7 +286,7 @@ class Runs:
         if len(found) != 1:
             problem = "is ambiguous" if found else "not found"
             raise NotFoundError(f"run {run_id!r} {problem}", "see: tunix-rt runs list")
-        return found[0]
+        return located(found[0], self._paths.root)
 
     def list(
         self,
@@ -230,7 +301,8 @@ class Runs:
         self.mark_abandoned()
         wanted = {"status": status, "dataset_key": dataset_key, "mode": mode}
         filters = {column: value for column, value in wanted.items() if value is not None}
-        return store.select(self._database, filters, limit, offset)
+        found = store.select(self._database, filters, limit, offset)
+        return [located(run, self._paths.root) for run in found]
 
     def totals(self, bounds_s: Sequence[float]) -> builtins.list[RunTotal]:
         """All runs, counted by status and mode.
@@ -282,6 +354,13 @@ class Runs:
             )
         return self.get(run.id)
 
+    def _wait_for_sign_of_life(self, run_id: str) -> None:
+        """Return once the worker of a run prolongs its lease, or has lost it: within 15 s."""
+        lease = store.lease(self._database, run_id)
+        while lease is not None and store.lease(self._database, run_id) == lease:
+            time.sleep(POLL_S)
+            self.mark_abandoned()
+
     def _ran_out_of_time(self, run: Run) -> bool:
         """Whether a run completed by its time budget, with steps left to take."""
         result = run.result or {}
@@ -293,7 +372,8 @@ class Runs:
     def claim(self, worker: str, run_id: str | None = None) -> Run | None:
         """Take a pending run for a worker, the oldest unless one is named; None without any."""
         self.mark_abandoned()
-        return store.claim(self._database, run_id, worker, uptime() + LEASE_S, now())
+        run = store.claim(self._database, run_id, worker, uptime() + LEASE_S, now())
+        return run and located(run, self._paths.root)
 
     def heartbeat(self, run: Run) -> RunStatus | None:
         """Prolong a claim; the status, or None when another worker took the run over."""

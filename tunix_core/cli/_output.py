@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
-from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import click
 
@@ -61,76 +57,3 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return " ".join(str(value).split())
-
-
-class Progress:
-    """A bar with the time left on a terminal; elsewhere one line when it ends.
-
-    Args:
-        total: Number of units, or 0 when it is not known.
-        label: What is going on.
-        started: When it began, by ``time.monotonic()``; now by default.
-        done: Units that were done before; the time left follows from those done since.
-    """
-
-    def __init__(self, total: int, label: str, started: float | None = None, done: int = 0) -> None:
-        self._total = total
-        self._label = label
-        self._before = self._done = done
-        self._detail = ""
-        self._started = time.monotonic() if started is None else started
-        self._bar: Any = None
-        if total > 0 and sys.stderr.isatty():
-            self._bar = click.progressbar(
-                length=total,
-                label=label,
-                file=sys.stderr,
-                width=0,  # what the terminal leaves
-                show_eta=False,
-                show_pos=True,
-                item_show_func=lambda _: self._shown(),
-            )
-            self._bar.pos = done
-
-    def advance(self, units: int, detail: str = "") -> None:
-        """Move on by ``units``; ``detail`` is shown behind the bar."""
-        self._done += units
-        self._detail = detail or self._detail
-        if self._bar is not None and units > 0:
-            self._bar.update(units, self._detail)
-
-    def _shown(self) -> str:
-        """What stands behind the bar. Click's own time left would count what was done before."""
-        left = self._total - self._done
-        if self._done == self._before or left <= 0:
-            return self._detail
-        seconds = (time.monotonic() - self._started) / (self._done - self._before) * left
-        return f"{timedelta(seconds=round(seconds))} left  {self._detail}".rstrip()
-
-    def reach(self, done: int, _total: int = 0) -> None:
-        """Move to ``done`` units; what services call with (done, total)."""
-        self.advance(done - self._done)
-
-    def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bar is not None:
-            self._bar.__exit__(kind, error, trace)
-        elif self._done:
-            of = f" of {self._total}" if self._total else ""
-            detail = f", {self._detail}" if self._detail else ""
-            seconds = time.monotonic() - self._started
-            say(f"{self._label}: {self._done}{of}{detail} ({seconds:.1f} s)")
-
-
-def progress(total: int, label: str, done: int = 0) -> Progress:
-    """A :class:`Progress` for ``total`` units, ``done`` of which were done before."""
-    return Progress(total, label, done=done)

@@ -10,12 +10,13 @@ from typing import Any
 import click
 
 from tunix_core.cli._common import parse_pairs, pass_workspace
-from tunix_core.cli._output import emit, json_option, print_fields, print_table, progress, say
+from tunix_core.cli._output import emit, json_option, print_fields, print_table, say
 from tunix_core.cli.traces import import_one, report_row, say_rejects
 from tunix_core.codec import unstructure
 from tunix_core.errors import UsageError
 from tunix_core.exports import FORMATS
 from tunix_core.files import atomic_file
+from tunix_core.progress import Progress
 from tunix_core.records import DatasetManifest
 from tunix_core.workspace import Workspace
 
@@ -56,9 +57,9 @@ def build(
 
     Values of --filter are read as JSON where they are JSON: index=3 is a number, "3" a text.
 
-    Example: tunix-rt datasets build dev v1 --filter source=dev-reasoning-v1 --limit 1000
+    Example: tunix-rt datasets build mine v2 --filter source=mine --limit 1000
     """
-    with progress(limit or 0, f"building {name}-{version}") as bar:
+    with Progress(limit or 0, f"building {name}-{version}") as bar:
         manifest = workspace.datasets.build(
             name,
             version,
@@ -106,7 +107,10 @@ def _shares(mix: Sequence[str]) -> dict[str, float] | None:
 def ingest(
     workspace: Workspace, file: Path, source: str, allow_duplicates: bool, as_json: bool
 ) -> int:
-    """Import a file under one source, to build a dataset from it."""
+    """Import a file under one source, to build a dataset from it.
+
+    Example: tunix-rt datasets ingest mine.jsonl --source mine
+    """
     report = import_one(workspace, file, source, allow_duplicates=allow_duplicates)
     row = report_row(report)
     emit(row, as_json, table=lambda: print_table([row]))
@@ -125,7 +129,10 @@ def ingest(
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File; else standard output.")
 @pass_workspace
 def export(workspace: Workspace, key: str, export_format: str, output: Path | None) -> None:
-    """Write a dataset as JSON lines; the same bytes every time."""
+    """Write a dataset as JSON lines; the same bytes every time.
+
+    Example: tunix-rt datasets export mine-v1 -o mine-v1.jsonl
+    """
     lines = workspace.datasets.export(key, export_format)
     if output is None:
         for line in lines:
@@ -143,7 +150,10 @@ def export(workspace: Workspace, key: str, export_format: str, output: Path | No
 @json_option
 @pass_workspace
 def list_datasets(workspace: Workspace, as_json: bool) -> None:
-    """List the datasets."""
+    """List the datasets.
+
+    Example: tunix-rt datasets list
+    """
     manifests = workspace.datasets.list()
     rows = [
         {
@@ -164,7 +174,10 @@ def list_datasets(workspace: Workspace, as_json: bool) -> None:
 @json_option
 @pass_workspace
 def show(workspace: Workspace, key: str, as_json: bool) -> None:
-    """Show a dataset's manifest."""
+    """Show a dataset's manifest.
+
+    Example: tunix-rt datasets show mine-v1 --json
+    """
     manifest = workspace.datasets.manifest(key)
     if as_json:
         emit(unstructure(manifest), as_json, table=lambda: None)
@@ -177,7 +190,10 @@ def show(workspace: Workspace, key: str, as_json: bool) -> None:
 @json_option
 @pass_workspace
 def verify(workspace: Workspace, key: str, as_json: bool) -> None:
-    """Recompute the hash of a dataset's data."""
+    """Recompute the hash of a dataset's data.
+
+    Example: tunix-rt datasets verify mine-v1
+    """
     manifest = workspace.datasets.verify(key)
     data = {
         "dataset_key": key,

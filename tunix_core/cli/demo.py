@@ -9,13 +9,13 @@ from typing import Any
 import click
 
 from tunix_core.cli._common import pass_workspace
-from tunix_core.cli._output import Progress, emit, json_option, print_table, say
-from tunix_core.cli._training import TrainingProgress
+from tunix_core.cli._output import emit, json_option, print_table, say
 from tunix_core.cli.evaluations import leaderboard_rows
 from tunix_core.demo import DemoConfig, DemoResult, run_demo
 from tunix_core.errors import UsageError
 from tunix_core.evaluations import DEFAULT_JUDGE
 from tunix_core.plots import plot_outcome
+from tunix_core.progress import Progress, TrainingProgress
 from tunix_core.records import Run
 from tunix_core.workspace import Workspace
 
@@ -72,6 +72,8 @@ def command(
 
     Generates items, trains a model from scratch to show its work on them, evaluates it before
     and after on held-out items, checks for a regression and promotes it to the registry.
+
+    Example: tunix-rt --workspace demo-workspace demo
     """
     defaults = DemoConfig()
     trainer_settings = dict(defaults.trainer_settings)

@@ -9,10 +9,11 @@ from typing import Any
 import click
 
 from tunix_core.cli._common import parse_pairs, pass_workspace
-from tunix_core.cli._output import emit, json_option, print_table, progress
+from tunix_core.cli._output import emit, json_option, print_table
 from tunix_core.codec import structure, unstructure
 from tunix_core.errors import InvalidRecordError, UsageError
 from tunix_core.evaluations import DEFAULT_EVALUATORS, DEFAULT_JUDGE
+from tunix_core.progress import Progress
 from tunix_core.protocols import GenerationConfig
 from tunix_core.records import Estimate, Evaluation
 from tunix_core.workspace import Workspace
@@ -59,14 +60,14 @@ def run(
 
     What was answered before is not answered again, so that judging anew costs little.
 
-    Example: tunix-rt eval run 4f0c2a1b --dataset demo-test-seed42
+    Example: tunix-rt eval run 4f0c2a1b --dataset held-out-v1
     """
     for name in evaluators:
         workspace.plugins.find("evaluator", name)
     config = _generation(generation)
     samples = config.samples if config else 1
     total = workspace.datasets.manifest(dataset_key).trace_count * samples
-    with progress(total, f"answering {dataset_key}") as bar:
+    with Progress(total, f"answering {dataset_key}") as bar:
         workspace.predictions.create(run_id, dataset_key, config, bar.reach)
     evaluations = workspace.evaluations.run(run_id, dataset_key, evaluators)
     rows = [_row(evaluation) for evaluation in evaluations]
@@ -89,7 +90,10 @@ def _generation(pairs: tuple[str, ...]) -> GenerationConfig | None:
 @json_option
 @pass_workspace
 def show(workspace: Workspace, evaluation_id: str, items: bool, as_json: bool) -> None:
-    """Show an evaluation, with its groups and intervals."""
+    """Show an evaluation, with its groups and intervals.
+
+    Example: tunix-rt eval show EVALUATION --items
+    """
     evaluation = workspace.evaluations.get(evaluation_id)
     data = unstructure(evaluation)
     scores = [unstructure(s) for s in workspace.evaluations.scores(evaluation)] if items else []

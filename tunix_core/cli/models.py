@@ -36,7 +36,10 @@ def create(
     task_type: str | None,
     as_json: bool,
 ) -> None:
-    """Make a family of versions, before anything is promoted into it."""
+    """Make a family of versions, before anything is promoted into it.
+
+    Example: tunix-rt models create tutor --description "Answers with its work"
+    """
     made = workspace.models.create(name, description, task_type)
     emit(unstructure(made), as_json, table=lambda: say(f"model {made.name}"))
 
@@ -60,7 +63,7 @@ def promote(
 ) -> None:
     """Make a completed run's model a version that never changes.
 
-    Example: tunix-rt models promote my-model 4f0c2a1b
+    Example: tunix-rt models promote my-model 4f0c2a1b --label first
     """
     version = workspace.models.promote(name, run_id, label, description, registry)
     emit(unstructure(version), as_json, table=lambda: print_table([_row(version)]))
@@ -70,7 +73,10 @@ def promote(
 @json_option
 @pass_workspace
 def list_models(workspace: Workspace, as_json: bool) -> None:
-    """List models, the last changed first."""
+    """List models, the last changed first.
+
+    Example: tunix-rt models list
+    """
     models = workspace.models.list()
     rows = []
     for model in models:
@@ -88,7 +94,10 @@ def list_models(workspace: Workspace, as_json: bool) -> None:
 @json_option
 @pass_workspace
 def show(workspace: Workspace, reference: str, as_json: bool) -> None:
-    """Show a model with its versions, or one version."""
+    """Show a model with its versions, or one version.
+
+    Example: tunix-rt models show my-model
+    """
     if "@" in reference:
         version = workspace.models.version(reference)
         emit(unstructure(version), as_json, table=lambda: _print_version(version))
@@ -110,7 +119,10 @@ def show(workspace: Workspace, reference: str, as_json: bool) -> None:
 @json_option
 @pass_workspace
 def alias(workspace: Workspace, reference: str, alias: str, as_json: bool) -> None:
-    """Let ALIAS, such as `production`, point to a version."""
+    """Let ALIAS, such as `production`, point to a version.
+
+    Example: tunix-rt models alias my-model@v1 production
+    """
     version = workspace.models.alias(reference, alias)
     message = f"{version.artifact}@{alias} is {version.version}"
     emit(unstructure(version), as_json, table=lambda: say(message))
@@ -127,7 +139,10 @@ def alias(workspace: Workspace, reference: str, alias: str, as_json: bool) -> No
 )
 @pass_workspace
 def download(workspace: Workspace, reference: str, output: Path) -> None:
-    """Write the files of a version, checked on the way out."""
+    """Write the files of a version, checked on the way out.
+
+    Example: tunix-rt models download my-model@production -o my-model.zip
+    """
     version = workspace.models.download(reference, output)
     say(f"wrote {version.artifact}@{version.version} to {output}")
 
@@ -137,7 +152,10 @@ def download(workspace: Workspace, reference: str, output: Path) -> None:
 @json_option
 @pass_workspace
 def verify(workspace: Workspace, reference: str, as_json: bool) -> None:
-    """Check that the stored files of a version are what was promoted."""
+    """Check that the stored files of a version are what was promoted.
+
+    Example: tunix-rt models verify my-model@v1
+    """
     path = workspace.models.verify(reference)
     emit({"path": str(path), "ok": True}, as_json, table=lambda: say(f"good: {path}"))
 

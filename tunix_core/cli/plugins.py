@@ -30,7 +30,10 @@ def _loaded(ctx: click.Context) -> Plugins:
 @json_option
 @click.pass_context
 def list_plugins(ctx: click.Context, as_json: bool) -> None:
-    """List every installed plugin, the blocked and the broken ones included."""
+    """List every installed plugin, the blocked and the broken ones included.
+
+    Example: tunix-rt plugins list
+    """
     records = _loaded(ctx).records
     rows = [
         {
@@ -55,7 +58,10 @@ def list_plugins(ctx: click.Context, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def show(ctx: click.Context, name: str, as_json: bool) -> None:
-    """Show what a plugin offers, with the settings of each contribution."""
+    """Show what a plugin offers, with the settings of each contribution.
+
+    Example: tunix-rt plugins show tunix-jax
+    """
     plugins = _loaded(ctx)
     records = _named(plugins, name)
     offers = [_describe(provided) for provided in _provided(plugins, records)]
@@ -81,6 +87,8 @@ def check(ctx: click.Context, name: str | None, as_json: bool) -> None:
     """Import everything that plugins offer and say what does not work.
 
     Exits with 1 when something does not.
+
+    Example: tunix-rt plugins check
     """
     plugins = _loaded(ctx)
     records = list(plugins.records) if name is None else _named(plugins, name)
@@ -102,7 +110,10 @@ def check(ctx: click.Context, name: str | None, as_json: bool) -> None:
 @command.command()
 @click.pass_context
 def freeze(ctx: click.Context) -> None:
-    """Print the installed plugins as requirements, for `pip install -r`."""
+    """Print the installed plugins as requirements, for `pip install -r`.
+
+    Example: tunix-rt plugins freeze
+    """
     lines = {f"{r.distribution}=={r.version}" for r in _loaded(ctx).records}
     for line in sorted(lines):
         click.echo(line)

@@ -77,7 +77,10 @@ def baseline(
 @json_option
 @pass_workspace
 def list_baselines(workspace: Workspace, as_json: bool) -> None:
-    """List the baselines."""
+    """List the baselines.
+
+    Example: tunix-rt regress list
+    """
     held = workspace.regressions.list()
     emit(unstructure(held), as_json, table=lambda: print_table([_row(b) for b in held]))
 

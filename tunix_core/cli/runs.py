@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from pathlib import Path
 from typing import Any, get_args
@@ -12,14 +11,14 @@ import click
 from tunix_core import joining
 from tunix_core.cli._common import pass_workspace, settings_option
 from tunix_core.cli._output import emit, json_option, print_fields, print_table, say
-from tunix_core.cli._training import TrainingProgress
 from tunix_core.codec import unstructure
+from tunix_core.durations import seconds
 from tunix_core.errors import TunixError, UsageError
+from tunix_core.progress import TrainingProgress
 from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus
 from tunix_core.run_log import RunLog
+from tunix_core.training_requests import Mode
 from tunix_core.workspace import Workspace
-
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 
 
 class Duration(click.ParamType[float]):
@@ -30,11 +29,10 @@ class Duration(click.ParamType[float]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        match = _DURATION.fullmatch(str(value).strip())
-        if not match or not any(match.groups()):
-            self.fail(f"{value!r} is no duration: write 8h30m, 45m or 90s", param, ctx)
-        hours, minutes, seconds = (int(part or 0) for part in match.groups())
-        return float(3600 * hours + 60 * minutes + seconds)
+        try:
+            return seconds(str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.group()
@@ -51,6 +49,7 @@ def command() -> None:
 @click.option("--eval-dataset", help="Dataset for the loss during training.")
 @click.option("--time-budget", type=Duration(), help="End with a usable model after, say, 8h30m.")
 @click.option("--output-dir", metavar="PATH", help="Find it as outputs/PATH in the workspace too.")
+@click.option("--or-resume", is_flag=True, help="Go on with an earlier run of this request.")
 @click.option("--dry-run", is_flag=True, help="Check data and settings; train nothing.")
 @click.option("--detach", is_flag=True, help="Only enqueue; a `tunix-rt worker` executes it.")
 @json_option
@@ -65,6 +64,7 @@ def start(
     eval_dataset: str | None,
     time_budget: float | None,
     output_dir: str | None,
+    or_resume: bool,
     dry_run: bool,
     detach: bool,
     as_json: bool,
@@ -73,20 +73,23 @@ def start(
 
     \b
     Examples:
-      tunix-rt runs start demo-train-seed42 --set model_id=small --set steps=500
-      tunix-rt runs start demo-train-seed42 --set steps=500 --dry-run
+      tunix-rt runs start mine-v1 --set model_id=small --set epochs=3
+      tunix-rt runs start mine-v1 --set epochs=3 --dry-run
     """
-    run = workspace.runs.create(
-        dataset_key,
-        trainer,
-        settings,
-        seed=seed,
-        template=template,
-        eval_dataset_key=eval_dataset,
-        time_budget_s=time_budget,
-        mode="dry-run" if dry_run else "local",
-        output_dir=output_dir,
-    )
+    if or_resume and dry_run:
+        raise UsageError("--or-resume and --dry-run exclude each other", "leave one out")
+    request: dict[str, Any] = {
+        "seed": seed,
+        "template": template,
+        "eval_dataset_key": eval_dataset,
+        "time_budget_s": time_budget,
+        "output_dir": output_dir,
+    }
+    if or_resume:
+        run = workspace.runs.create_or_resume(dataset_key, trainer, settings, **request)
+    else:
+        mode: Mode = "dry-run" if dry_run else "local"
+        run = workspace.runs.create(dataset_key, trainer, settings, mode=mode, **request)
     _execute(workspace, run, detach, as_json)
 
 
@@ -100,6 +103,8 @@ def resume(workspace: Workspace, run_id: str, detach: bool, as_json: bool) -> No
 
     One that failed, was cancelled or timed out, or whose time budget ran out: it gets another
     budget of the same length.
+
+    Example: tunix-rt runs resume 77fe65b2
     """
     _execute(workspace, workspace.runs.resume(run_id), detach, as_json)
 
@@ -117,7 +122,7 @@ def join(workspace: Workspace, run_id: str) -> None:
     first, then 1, 2, ...) in its environment. Only the first writes metrics, the state and the
     outcome.
 
-    Example: JAX_PROCESS_ID=1 tunix-rt --workspace /shared/workspace runs join 3f2a
+    Example: JAX_PROCESS_ID=1 tunix-rt --workspace /shared/workspace runs join 4f0c2a1b
     """
     run = joining.created_run(workspace.paths, run_id)
     say(f"joining run {run.id}")
@@ -152,7 +157,10 @@ def list_runs(
     offset: int,
     as_json: bool,
 ) -> None:
-    """List runs, newest first."""
+    """List runs, newest first.
+
+    Example: tunix-rt runs list --status completed
+    """
     runs = workspace.runs.list(status=status, dataset_key=dataset, limit=limit, offset=offset)
     rows = [
         {
@@ -173,7 +181,10 @@ def list_runs(
 @json_option
 @pass_workspace
 def show(workspace: Workspace, run_id: str, as_json: bool) -> None:
-    """Show a run: state, configuration, outcome."""
+    """Show a run: state, configuration, outcome.
+
+    Example: tunix-rt runs show 4f0c2a1b
+    """
     run = workspace.runs.get(run_id)
     emit(unstructure(run), as_json, table=lambda: _print_run(run))
 
@@ -193,6 +204,7 @@ def _print_run(run: Run) -> None:
         ("steps", result.get("steps", "")),
         *result.get("metrics", {}).items(),
         *result.get("timings", {}).items(),
+        *result.get("hardware", {}).items(),
         ("mode", "" if run.mode == "local" else run.mode),
         ("directory", f"runs/{run.id}"),
         ("output_dir", "" if run.output_dir.endswith(run.id) else run.output_dir),
@@ -205,7 +217,10 @@ def _print_run(run: Run) -> None:
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run ends.")
 @pass_workspace
 def logs(workspace: Workspace, run_id: str, follow: bool) -> None:
-    """Print what a run printed."""
+    """Print what a run printed.
+
+    Example: tunix-rt runs logs 4f0c2a1b --follow
+    """
     log = workspace.runs.log(run_id)
     seq = _print_log(log, 0)
     while follow and workspace.runs.get(run_id).status not in TERMINAL_STATUSES:
@@ -229,7 +244,7 @@ def _print_log(log: RunLog, since_seq: int) -> int:
 def artifacts(workspace: Workspace, run_id: str, as_json: bool) -> None:
     """List the files of a run.
 
-    Example: tunix-rt runs artifacts 3f2a
+    Example: tunix-rt runs artifacts 4f0c2a1b
     """
     files = workspace.runs.artifacts(run_id)
     rows = [{"path": file.path, "size": file.size} for file in files]
@@ -242,7 +257,10 @@ def artifacts(workspace: Workspace, run_id: str, as_json: bool) -> None:
 @json_option
 @pass_workspace
 def metrics(workspace: Workspace, run_id: str, last: int | None, as_json: bool) -> None:
-    """Print the recorded steps of a run."""
+    """Print the recorded steps of a run.
+
+    Example: tunix-rt runs metrics 4f0c2a1b --last 3
+    """
     steps = list(workspace.runs.metrics(run_id))
     steps = steps[-last:] if last else steps
     rows = [{k: v for k, v in step.items() if k != "timings"} for step in steps]
@@ -254,7 +272,10 @@ def metrics(workspace: Workspace, run_id: str, last: int | None, as_json: bool) 
 @json_option
 @pass_workspace
 def compare(workspace: Workspace, run_ids: tuple[str, ...], as_json: bool) -> None:
-    """Set runs side by side: the settings that differ, and the outcomes."""
+    """Set runs side by side: the settings that differ, and the outcomes.
+
+    Example: tunix-rt runs compare 4f0c2a1b 77fe65b2
+    """
     runs = [workspace.runs.get(run_id) for run_id in run_ids]
     table = workspace.runs.compare([run.id for run in runs])
     names = [run.id[:8] for run in runs]
@@ -267,7 +288,10 @@ def compare(workspace: Workspace, run_ids: tuple[str, ...], as_json: bool) -> No
 @json_option
 @pass_workspace
 def cancel(workspace: Workspace, run_id: str, as_json: bool) -> None:
-    """End a run; one that is training ends with a checkpoint."""
+    """End a run; one that is training ends with a checkpoint.
+
+    Example: tunix-rt runs cancel 77fe65b2
+    """
     run = workspace.runs.cancel(run_id)
     emit(unstructure(run), as_json, table=lambda: say(f"run {run.id} is {run.status}"))
 
@@ -275,17 +299,21 @@ def cancel(workspace: Workspace, run_id: str, as_json: bool) -> None:
 @command.command()
 @click.argument("run_ids", nargs=-1, required=True)
 @click.option("--metric", default="loss", show_default=True, help="Which value to draw.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="PNG file.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write this PNG file.")
 @pass_workspace
-def plot(workspace: Workspace, run_ids: tuple[str, ...], metric: str, output: Path) -> None:
-    """Draw a metric of one or more runs into a PNG file."""
-    from tunix_core.plots import plot_metric
+def plot(workspace: Workspace, run_ids: tuple[str, ...], metric: str, output: Path | None) -> None:
+    """Draw a metric of one or more runs, in the terminal or into a PNG file.
 
-    series = {
-        run_id[:8]: [(m["step"], m[metric]) for m in workspace.runs.metrics(run_id) if metric in m]
-        for run_id in run_ids
-    }
-    if not any(series.values()):
-        raise UsageError(f"no step of these runs has a metric {metric!r}")
-    plot_metric(series, metric, output)
-    say(f"wrote {output}")
+    \b
+    Examples:
+      tunix-rt runs plot 4f0c2a1b 77fe65b2 --metric eval_loss
+      tunix-rt runs plot 4f0c2a1b -o loss.png
+    """
+    from tunix_core.plots import draw_metric, metric_curves, plot_metric
+
+    series = metric_curves(workspace.runs, run_ids, metric)
+    if output is None:
+        click.echo(draw_metric(series, metric), nl=False)
+    else:
+        plot_metric(series, metric, output)
+        say(f"wrote {output}")

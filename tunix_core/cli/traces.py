@@ -12,10 +12,11 @@ import click
 from attrs import asdict
 
 from tunix_core.cli._common import pass_workspace, settings_option
-from tunix_core.cli._output import emit, json_option, print_table, progress, say
+from tunix_core.cli._output import emit, json_option, print_table, say
 from tunix_core.codec import trace_to_json, unstructure
 from tunix_core.errors import UsageError
 from tunix_core.files import atomic_file
+from tunix_core.progress import Progress
 from tunix_core.records import StoredTrace, Trace
 from tunix_core.traces import ImportReport, ScoredTrace, TraceScore
 from tunix_core.workspace import Workspace
@@ -45,6 +46,8 @@ def import_traces(
     """Import traces from JSONL files, plain, .gz or .zst.
 
     Lines that are refused go to FILE.rejects.jsonl with their reasons; then the exit code is 1.
+
+    Example: tunix-rt traces import mine.jsonl --source mine
     """
     reports: list[ImportReport] = []
     code = 0
@@ -65,7 +68,7 @@ def import_one(
 ) -> ImportReport:
     """Import one file behind a progress bar in bytes."""
     size = file.stat().st_size if file.is_file() else 0
-    with progress(size, f"importing {file.name}") as bar:
+    with Progress(size, f"importing {file.name}") as bar:
         return workspace.traces.import_file(
             file, source, allow_duplicates=allow_duplicates, on_progress=bar.reach
         )
@@ -118,7 +121,7 @@ def generate(
     traces = workspace.traces.generate(
         name, split=split, start=start, count=count, seed=seed, settings=settings
     )
-    with progress(count, f"generating {name}") as bar, _output(output) as out:
+    with Progress(count, f"generating {name}") as bar, _output(output) as out:
         for done, trace in enumerate(traces, start=1):
             out.write(_line(trace))
             if done % PROGRESS_EVERY == 0 or done == count:
@@ -182,7 +185,10 @@ def _line(trace: Trace) -> bytes:
 @json_option
 @pass_workspace
 def list_traces(workspace: Workspace, limit: int, offset: int, as_json: bool) -> None:
-    """List traces, newest first."""
+    """List traces, newest first.
+
+    Example: tunix-rt traces list --limit 5
+    """
     page = workspace.traces.list(limit, offset)
     rows = [
         {
@@ -210,7 +216,10 @@ def list_traces(workspace: Workspace, limit: int, offset: int, as_json: bool) ->
 @json_option
 @pass_workspace
 def show(workspace: Workspace, trace_id: str, as_json: bool) -> None:
-    """Show a trace."""
+    """Show a trace.
+
+    Example: tunix-rt traces show TRACE
+    """
     stored = workspace.traces.get(trace_id)
     emit(_data(stored), as_json, table=lambda: _print(stored))
 
@@ -221,7 +230,10 @@ def show(workspace: Workspace, trace_id: str, as_json: bool) -> None:
 @json_option
 @pass_workspace
 def compare(workspace: Workspace, base: str, other: str, as_json: bool) -> None:
-    """Set two traces side by side, with their baseline scores."""
+    """Set two traces side by side, with their baseline scores.
+
+    Example: tunix-rt traces compare TRACE OTHER_TRACE
+    """
     comparison = workspace.traces.compare(base, other)
     sides = {"base": comparison.base, "other": comparison.other}
     rows = [_side_row(name, side) for name, side in sides.items()]
@@ -234,7 +246,10 @@ def compare(workspace: Workspace, base: str, other: str, as_json: bool) -> None:
 @json_option
 @pass_workspace
 def score(workspace: Workspace, trace_id: str, as_json: bool) -> None:
-    """Score a trace by the number and the length of its steps, 0 to 100."""
+    """Score a trace by the number and the length of its steps, 0 to 100.
+
+    Example: tunix-rt traces score TRACE
+    """
     result: TraceScore = workspace.traces.score(trace_id)
     fields = asdict(result, filter=lambda field, _: field.name != "scored_at")
     emit(fields, as_json, table=lambda: print_table([fields]))

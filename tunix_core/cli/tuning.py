@@ -11,9 +11,10 @@ from typing import Any, Literal
 import click
 
 from tunix_core.cli._common import parse_pairs, pass_workspace, settings_option
-from tunix_core.cli._output import emit, json_option, print_fields, print_table, progress, say
+from tunix_core.cli._output import emit, json_option, print_fields, print_table, say
 from tunix_core.codec import loads, unstructure
 from tunix_core.errors import InvalidRecordError, TunixError, UsageError
+from tunix_core.progress import Progress
 from tunix_core.records import TuningJob, TuningTrial
 from tunix_core.workspace import Workspace
 
@@ -26,9 +27,9 @@ def command() -> None:
 
     \b
     Example:
-      tunix-rt tune create rates --dataset demo-train-seed42 --eval-dataset demo-test-seed42 \\
+      tunix-rt tune create rates --dataset mine-v1 --eval-dataset held-out-v1 \\
           --param learning_rate=loguniform:1e-4:1e-1 --param rows=choice:8,16 --samples 10
-      tunix-rt tune start 4f0c2a1b --wait
+      tunix-rt tune start 9d3e70c5 --wait
     """
 
 
@@ -88,7 +89,7 @@ def create(
 
     \b
     Example:
-      tunix-rt tune create rates --dataset demo-train-seed42 --set steps=300 \\
+      tunix-rt tune create rates --dataset mine-v1 --set steps=300 \\
           --param learning_rate=loguniform:1e-4:1e-1 --param optimizer=choice:muon,adamw
     """
     try:
@@ -126,7 +127,7 @@ def start(workspace: Workspace, job_id: str, wait: bool, as_json: bool) -> None:
     of a search that runs already; on Ctrl-C the present trial is checkpointed and put back, and
     the search goes on whenever a worker does.
 
-    Example: tunix-rt tune start 4f0c2a1b --wait
+    Example: tunix-rt tune start 9d3e70c5 --wait
     """
     job = workspace.tuning.get(job_id)
     if not (wait and job.status == "running"):
@@ -147,7 +148,7 @@ def _wait(workspace: Workspace, job: TuningJob) -> TuningJob:
     signals = (signal.SIGTERM, signal.SIGINT)
     before = {number: signal.signal(number, lambda *_: worker.stop()) for number in signals}
     try:
-        with progress(workspace.tuning.wanted(job.id), f"tuning {job.name}") as bar:
+        with Progress(workspace.tuning.wanted(job.id), f"tuning {job.name}") as bar:
             return workspace.tuning.execute(job.id, worker, bar.reach)
     finally:
         for number, handler in before.items():
@@ -160,7 +161,10 @@ def _wait(workspace: Workspace, job: TuningJob) -> TuningJob:
 @json_option
 @pass_workspace
 def list_jobs(workspace: Workspace, limit: int, offset: int, as_json: bool) -> None:
-    """List searches, newest first."""
+    """List searches, newest first.
+
+    Example: tunix-rt tune list
+    """
     jobs = workspace.tuning.list(limit, offset)
     rows = [
         {
@@ -182,7 +186,10 @@ def list_jobs(workspace: Workspace, limit: int, offset: int, as_json: bool) -> N
 @json_option
 @pass_workspace
 def show(workspace: Workspace, job_id: str, as_json: bool) -> None:
-    """Show a search: its state, its trials, the best so far."""
+    """Show a search: its state, its trials, the best so far.
+
+    Example: tunix-rt tune show 9d3e70c5
+    """
     job = workspace.tuning.get(job_id)
     data = _data(job, workspace.tuning.trials(job.id))
     emit(data, as_json, table=lambda: _print_job(workspace, job))
@@ -193,7 +200,10 @@ def show(workspace: Workspace, job_id: str, as_json: bool) -> None:
 @json_option
 @pass_workspace
 def cancel(workspace: Workspace, job_id: str, as_json: bool) -> None:
-    """End a search and the trials that run; what has completed is kept."""
+    """End a search and the trials that run; what has completed is kept.
+
+    Example: tunix-rt tune cancel b7a60d12
+    """
     job = workspace.tuning.cancel(job_id)
     emit(unstructure(job), as_json, table=lambda: say(f"tuning job {job.id} is {job.status}"))
 

@@ -23,7 +23,7 @@ WORKER_DIED = "its worker died"
 _LONGEST_LEASE_S = 60
 _ABANDONED = (
     "status IN ('running', 'cancel_requested') "
-    f"AND lease_expires NOT BETWEEN ?1 AND ?1 + {_LONGEST_LEASE_S}"
+    f"AND lease_expires NOT BETWEEN :now AND :now + {_LONGEST_LEASE_S}"
 )
 
 
@@ -57,8 +57,8 @@ def insert(database: Database, run: Run) -> None:
 def find(database: Database, prefix: str) -> list[Run]:
     """Runs whose id starts with ``prefix``; at most two, enough to see that it is ambiguous."""
     rows = database.conn.execute(
-        f"SELECT {_COLUMNS} FROM runs WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2",  # noqa: S608
-        (prefix,),
+        f"SELECT {_COLUMNS} FROM runs WHERE substr(id, 1, length(:prefix)) = :prefix LIMIT 2",  # noqa: S608
+        {"prefix": prefix},
     )
     return [_run(row) for row in rows]
 
@@ -80,9 +80,9 @@ def claim(
     """Take a pending run, the oldest unless ``run_id`` names one; its token grows by one."""
     with write_transaction(database) as connection:
         row = connection.execute(
-            "SELECT id FROM runs WHERE status = 'pending' AND (?1 IS NULL OR id = ?1) "
+            "SELECT id FROM runs WHERE status = 'pending' AND (:id IS NULL OR id = :id) "
             "ORDER BY sequence LIMIT 1",
-            (run_id,),
+            {"id": run_id},
         ).fetchone()
         if row is None:
             return None
@@ -107,6 +107,12 @@ def heartbeat(
         row = connection.execute(
             "SELECT status FROM runs WHERE id = ? AND token = ?", (run_id, token)
         ).fetchone()
+    return None if row is None else row[0]
+
+
+def lease(database: Database, run_id: str) -> float | None:
+    """Until when a run's worker has it; None when none has."""
+    row = database.conn.execute("SELECT lease_expires FROM runs WHERE id = ?", (run_id,)).fetchone()
     return None if row is None else row[0]
 
 
@@ -161,8 +167,8 @@ def update_config(database: Database, run: Run) -> None:
 
 def any_abandoned(database: Database, now: float) -> bool:
     """Whether the lease of a run has run out; takes no lock."""
-    row = database.conn.execute(f"SELECT 1 FROM runs WHERE {_ABANDONED} LIMIT 1", (now,))  # noqa: S608
-    return row.fetchone() is not None
+    query = f"SELECT 1 FROM runs WHERE {_ABANDONED} LIMIT 1"  # noqa: S608 - constant condition
+    return database.conn.execute(query, {"now": now}).fetchone() is not None
 
 
 def end_abandoned(database: Database, now: float, completed_at: str) -> None:
@@ -171,10 +177,10 @@ def end_abandoned(database: Database, now: float, completed_at: str) -> None:
         connection.execute(
             "UPDATE runs SET "  # noqa: S608
             "status = CASE status WHEN 'cancel_requested' THEN 'cancelled' ELSE 'failed' END, "
-            "lease_expires = NULL, completed_at = ?2, exit_code = NULL, result = NULL, "
-            "error = ?3 || '; continue with: tunix-rt runs resume ' || id "
+            "lease_expires = NULL, completed_at = :completed_at, exit_code = NULL, result = NULL, "
+            "error = :error || '; continue with: tunix-rt runs resume ' || id "
             f"WHERE {_ABANDONED}",
-            (now, completed_at, WORKER_DIED),
+            {"now": now, "completed_at": completed_at, "error": WORKER_DIED},
         )
 
 

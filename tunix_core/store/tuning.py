@@ -38,8 +38,8 @@ def find(database: Database, prefix: str) -> list[TuningJob]:
     """Jobs whose id starts with ``prefix``; at most two, enough to see that it is ambiguous."""
     rows = database.conn.execute(
         f"SELECT {_JOB_COLUMNS} FROM tuning_jobs "  # noqa: S608 - constant columns
-        "WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2",
-        (prefix,),
+        "WHERE substr(id, 1, length(:prefix)) = :prefix LIMIT 2",
+        {"prefix": prefix},
     )
     return [_job(row) for row in rows]
 
