@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from tests.conftest import write_traces
 from tunix_core import Workspace
-from tunix_core.codec import trace_from_data, trace_to_json
+from tunix_core.codec import trace_from_data, trace_from_json, trace_to_json
 from tunix_core.errors import InvalidRecordError, NotFoundError, TunixError, UsageError
 from tunix_core.records import Step, Trace
 
@@ -204,3 +205,64 @@ def test_generated_traces_are_streamed_and_capacity_is_respected(workspace: Work
         workspace.traces.generate("golden-v1", count=1000)
     with pytest.raises(UsageError, match="no split"):
         workspace.traces.generate("golden-v1", split="nowhere", count=1)
+
+
+def test_generated_traces_are_imported_once_without_a_file(workspace: Workspace) -> None:
+    def generated(count: int) -> Iterator[Trace]:
+        return workspace.traces.generate("dev-reasoning-v1", count=count)
+
+    ids: list[str] = []
+    report = workspace.traces.import_traces(generated(12), trace_ids=ids)
+    assert (report.accepted, report.duplicates, report.file) == (12, 0, None)
+    assert [workspace.traces.get(trace_id).trace for trace_id in ids] == list(generated(12))
+    again: list[str] = []
+    report = workspace.traces.import_traces(generated(15), trace_ids=again)
+    assert (report.accepted, report.duplicates, again[:12]) == (3, 12, ids)
+    built = workspace.datasets.build("second", "v1", import_id=report.import_id)
+    assert sorted(built.trace_ids) == sorted(again[12:])
+    assert workspace.traces.import_traces(generated(15), allow_duplicates=True).accepted == 15
+
+
+def test_a_trace_is_the_same_from_a_file_and_from_a_program(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    file = write_traces(tmp_path / "some.jsonl", 6)
+    traces = [trace_from_json(line) for line in file.read_text("utf-8").splitlines()]
+    workspace.traces.import_file(file)
+    assert workspace.traces.import_traces(traces).duplicates == 6
+    assert workspace.traces.import_traces(traces, "mine").accepted == 6
+    assert workspace.traces.sources() == {"tests": 6, "mine": 6}
+
+
+@pytest.mark.parametrize("meta", [None, {}, {"topic": [1, None]}])
+def test_an_imported_trace_without_a_source_stays_as_it_is(
+    workspace: Workspace, meta: dict[str, Any] | None
+) -> None:
+    given = Trace("p", "a", (Step(0, "t", "c"),), meta)
+    for _ in range(2):
+        ids: list[str] = []
+        workspace.traces.import_traces([given], trace_ids=ids)
+    assert workspace.traces.get(ids[0]).trace == given
+    assert workspace.traces.count() == 1
+
+
+def test_what_cannot_be_stored_ends_an_import_and_keeps_what_came_before(
+    workspace: Workspace,
+) -> None:
+    good = Trace("p", "a", (Step(0, "t", "c"),))
+    bad = Trace("p", "a", (Step(0, "t", "c"),), {"topic": float("nan")})
+    with pytest.raises(InvalidRecordError, match="topic"):
+        workspace.traces.import_traces([bad, good])
+    assert workspace.traces.count() == 0
+    with pytest.raises(TunixError, match=r"topic.*1 traces were stored before that"):
+        workspace.traces.import_traces([good, bad])
+    assert workspace.traces.count() == 1
+    with pytest.raises(UsageError, match="no trace"):
+        workspace.traces.import_traces([])
+
+
+def test_an_import_from_a_program_says_how_far_it_is(workspace: Workspace) -> None:
+    seen: list[tuple[int, int]] = []
+    traces = workspace.traces.generate("dev-reasoning-v1", count=5000)
+    workspace.traces.import_traces(traces, on_progress=lambda *at: seen.append(at))
+    assert seen == [(4096, 0), (5000, 0)]

@@ -1,11 +1,11 @@
-"""Import of one file: batches, each stored whole, and a report of every line."""
+"""Import of traces: batches, each stored whole, and a report of every record."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
@@ -18,7 +18,6 @@ from tunix_core.clock import new_id, now
 from tunix_core.codec import canonical_parts, encode_members
 from tunix_core.errors import TunixError, UsageError
 from tunix_core.files import atomic_file
-from tunix_core.protocols import Source, SourceRequest
 from tunix_core.records import Rejected, Trace
 from tunix_core.store import imports, write_transaction
 from tunix_core.store import traces as store
@@ -37,11 +36,11 @@ Record = store.NewTrace | Rejected
 
 @frozen
 class ImportReport:
-    """What became of a file's lines; blank ones are not counted.
+    """What became of what was imported; blank lines of a file are not counted.
 
     Args:
         import_id: Names the stored traces, for ``datasets build --import``.
-        file: The file.
+        file: The file, or None when the traces did not come from one.
         accepted: Traces that were stored.
         duplicates: Traces that were stored before for the same source, and were passed over.
         rejected: Lines that were refused.
@@ -50,7 +49,7 @@ class ImportReport:
     """
 
     import_id: str
-    file: str
+    file: str | None
     accepted: int
     duplicates: int
     rejected: int
@@ -59,41 +58,38 @@ class ImportReport:
 
 
 class Importer:
-    """Reads a source and stores what is good; used once.
+    """Takes records in and stores what is good; used once.
 
     Args:
         database: The workspace's database.
-        reader: The source.
-        path: What it reads.
+        records: Traces, and what a source refused.
+        path: The file that they come from, or None.
         source: Replaces ``meta.source`` of every trace, or None.
         allow_duplicates: Store again what is stored for the same source.
-        trace_ids: Is given the id of every accepted line.
-        max_record_bytes: A longer line is rejected, or None for the source's own limit.
+        trace_ids: Is given the id of every accepted record.
         keep_rejects: Write a file of all refused lines; the first are reported in any case.
     """
 
     def __init__(
         self,
         database: Database,
-        reader: Source,
-        path: Path,
+        records: Iterable[Trace | Rejected],
+        path: Path | None,
         *,
         source: str | None = None,
         allow_duplicates: bool = False,
         trace_ids: list[str] | None = None,
-        max_record_bytes: int | None = None,
         keep_rejects: bool = True,
     ) -> None:
         self.id = new_id()
         self._database = database
-        self._reader = reader
+        self._records = records
         self._path = path
-        self._file_text = _quoted(path.name)
+        self._stamps = () if path is None else (("ingest_source_file", _quoted(path.name)),)
         self._source = source
-        self._default_source = path.name.split(".")[0] or path.name
+        self._default_source = None if path is None else path.name.split(".")[0] or path.name
         self._allow_duplicates = allow_duplicates
         self._trace_ids = trace_ids
-        self._max_record_bytes = max_record_bytes
         self._accepted = 0
         self._duplicates = 0
         self._rejects = _Rejects(keep_rejects)
@@ -102,24 +98,24 @@ class Importer:
         """Import everything; the rejects go beside the input, or else into ``fallback``.
 
         Raises:
-            UsageError: The file cannot be read, or holds no record at all.
+            UsageError: The file cannot be read, or there is no record at all.
             TunixError: The stream is damaged, or the disk is full; batches before that stay.
         """
         begun = False
         records = 0
         rejects_path: Path | None = None
-        request = SourceRequest(self._path, max_record_bytes=self._max_record_bytes)
         store.prepare_bulk(self._database)
         try:
-            for batch in _batches(map(self._prepared, self._reader.read(request))):
+            for batch in _batches(map(self._prepared, self._records)):
                 if not begun:
                     source = self._source or ""
-                    imports.start(self._database, self.id, now(), source, self._path.name)
+                    name = "" if self._path is None else self._path.name
+                    imports.start(self._database, self.id, now(), source, name)
                     begun = True
                 self._store(batch)
                 records += len(batch)
                 if on_progress is not None:
-                    on_progress(*self._position(records))
+                    on_progress(records, 0)
         except TunixError as error:
             if not begun:
                 raise
@@ -128,21 +124,17 @@ class Importer:
         finally:
             rejects_path = self._rejects.save(self._path, fallback)
         if not begun:
-            raise UsageError(f"{self._path} is empty", "it should hold one trace per line")
+            raise _nothing(self._path)
         imports.complete(self._database, self.id, now())
         return ImportReport(
             import_id=self.id,
-            file=str(self._path),
+            file=None if self._path is None else str(self._path),
             accepted=self._accepted,
             duplicates=self._duplicates,
             rejected=self._rejects.count,
             rejects_path=rejects_path,
             reasons=tuple(self._rejects.first),
         )
-
-    def _position(self, records: int) -> tuple[int, int]:
-        done = getattr(self._reader, "bytes_read", None)
-        return (records, 0) if done is None else (done, self._path.stat().st_size)
 
     def _store(self, batch: Sequence[Record]) -> None:
         """Store the good records of a batch in one transaction."""
@@ -184,7 +176,8 @@ class Importer:
         content_key = hashlib.sha256(f"{head}{meta_text}{tail}".encode()).digest()
         own = meta.get("source")
         source = self._source or (own if isinstance(own, str) and own else self._default_source)
-        for key, text in (("ingest_source_file", self._file_text), ("source", _quoted(source))):
+        named = () if source is None else (("source", _quoted(source)),)
+        for key, text in (*self._stamps, *named):
             if members.get(key) == text:
                 continue
             place = bisect_left(keys, key)
@@ -195,8 +188,15 @@ class Importer:
                 keys.insert(place, key)
                 pairs.insert(place, pair)
             members[key] = text
-        body = f"{head}{{{','.join(pairs)}}}{tail}"
+        stamped = "null" if record.meta is None and not pairs else "{" + ",".join(pairs) + "}"
+        body = f"{head}{stamped}{tail}"
         return store.NewTrace(source, content_key, body, members)
+
+
+def _nothing(path: Path | None) -> UsageError:
+    if path is None:
+        return UsageError("there is no trace to import")
+    return UsageError(f"{path} is empty", "it should hold one trace per line")
 
 
 class _Rejects:
@@ -217,10 +217,10 @@ class _Rejects:
             problems = tuple(p[:MAX_PROBLEM_CHARS] for p in rejected.problems[:MAX_PROBLEMS])
             self.first.append(evolve(rejected, problems=problems))
 
-    def save(self, path: Path, fallback: Path) -> Path | None:
+    def save(self, path: Path | None, fallback: Path) -> Path | None:
         """Write them beside the input, or into ``fallback`` when that cannot be written."""
         with self._file as file:
-            if self.count == 0 or not self._keep:
+            if self.count == 0 or not self._keep or path is None:
                 return None
             name = f"{path.name}.rejects.jsonl"
             for target in (path.parent / name, fallback / name):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from tunix_core.importing import Importer, ImportReport, Progress
 from tunix_core.pages import Page, PageJson, check_page
 from tunix_core.paths import WorkspacePaths
 from tunix_core.plugins import Plugins
-from tunix_core.protocols import Game, Generator, Source
+from tunix_core.protocols import Game, Generator, Source, SourceRequest
 from tunix_core.records import StoredTrace, Trace
 from tunix_core.store import trace_scores
 from tunix_core.store import traces as store
@@ -121,15 +121,48 @@ class Traces:
             TunixError: The stream is damaged, or the disk is full; batches before that stay.
         """
         path = Path(path)
+        reader = self._reader(path)
         importer = Importer(
             self._database,
-            self._reader(path),
+            reader.read(SourceRequest(path, max_record_bytes=max_record_bytes)),
             path,
             source=source,
             allow_duplicates=allow_duplicates,
             trace_ids=trace_ids,
-            max_record_bytes=max_record_bytes,
             keep_rejects=keep_rejects,
+        )
+        return importer.run(self._paths.root, on_progress and _in_bytes(reader, path, on_progress))
+
+    def import_traces(
+        self,
+        traces: Iterable[Trace],
+        source: str | None = None,
+        *,
+        allow_duplicates: bool = False,
+        trace_ids: list[str] | None = None,
+        on_progress: Progress | None = None,
+    ) -> ImportReport:
+        """Store traces as :meth:`import_file` does: in batches, and each of them once.
+
+        Args:
+            traces: For example what :meth:`generate` gives; read as it is stored.
+            source: Replaces ``meta.source``; by default a trace keeps its own.
+            allow_duplicates: Store again what is stored for the same source.
+            trace_ids: Is given the id of every trace, those of duplicates included.
+            on_progress: Called after every batch with (traces, 0).
+
+        Raises:
+            UsageError: There is no trace.
+            TunixError: A trace holds what JSON does not have, or the disk is full; batches before
+                that stay.
+        """
+        importer = Importer(
+            self._database,
+            map(_checked, traces),
+            None,
+            source=source,
+            allow_duplicates=allow_duplicates,
+            trace_ids=trace_ids,
         )
         return importer.run(self._paths.root, on_progress)
 
@@ -361,6 +394,22 @@ class Traces:
         name = max(claims)[1] if claims else "jsonl"
         reader: Source = self._plugins.find("source", name).create()
         return reader
+
+
+def _in_bytes(reader: Source, path: Path, on_progress: Progress) -> Progress:
+    """Progress in bytes where the source says how far it is."""
+
+    def report(records: int, total: int) -> None:
+        done = getattr(reader, "bytes_read", None)
+        on_progress(*((records, total) if done is None else (done, path.stat().st_size)))
+
+    return report
+
+
+def _checked(trace: Trace) -> Trace:
+    """The trace, once it is known to be JSON."""
+    trace_to_json(trace)
+    return trace
 
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
