@@ -12,7 +12,7 @@ TYPES = ("integer", "decimal", "fraction", "boolean", "choice", "string", "list"
 MAX_NUMBER_CHARS = 400
 
 _NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:\s*/\s*\d+(?:\.\d+)?)?")
-_UNITS = re.compile(r"([$€£]?)\s*([-+]?[\d.,/\s]+?)\s*([%\w°²³/ ]*)")
+_UNITS = re.compile(r"([$€£]?)\s*([-+]?[\d.,/\s]+?)\s*((?![\d.,/])[%\w°²³/ ]*)")
 _TRUE = frozenset({"true", "yes"})
 _FALSE = frozenset({"false", "no"})
 
