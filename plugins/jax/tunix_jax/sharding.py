@@ -80,6 +80,17 @@ def present_devices(platform: str | None = None) -> list[Any]:
         ) from None
 
 
+def describe(mesh: Mesh) -> dict[str, str | int]:
+    """What a mesh is made of, for the records of a run."""
+    device = mesh.devices.flat[0]
+    return {
+        "platform": str(device.platform),
+        "device_kind": str(device.device_kind),
+        "devices": int(mesh.size),
+        "hosts": jax.process_count(),
+    }
+
+
 def row_shards(mesh: Mesh) -> int:
     """Over how many shards rows are spread."""
     return int(mesh.shape[DATA] * mesh.shape[FSDP])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 from tunix_jax.models.huggingface import decoder_config
 from tunix_jax.models.weight_table import Weight, weight_table
+from tunix_jax.text.tokenizer import TextTokenizer
 
 LENGTH = 24
 
@@ -97,6 +98,12 @@ SMALL: dict[str, dict[str, Any]] = {
     },
 }
 
+# The turns of Gemma's and of Qwen's chat templates: how they begin, end, and call the model.
+_TURNS = {
+    "gemma": ("<start_of_turn>", "<end_of_turn>", "model"),
+    "other": ("<|im_start|>", "<|im_end|>", "assistant"),
+}
+
 
 def small_tensors(config: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
     """Every tensor of a small model by name, float32; norms and biases are not trivial."""
@@ -131,6 +138,57 @@ def write_small_model(directory: Path, kind: str, shards: int = 1) -> dict[str, 
     index = {"metadata": {}, "weight_map": names}
     (directory / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
     return config
+
+
+def write_small_pretrained(
+    directory: Path, kind: str, texts: Iterable[str], vocab_size: int = 512
+) -> dict[str, Any]:
+    """Write what training goes on from: a small random model, its tokenizer and chat template.
+
+    Args:
+        directory: Where to; made if it is not there.
+        kind: Name of the family.
+        texts: What the tokenizer is trained on.
+        vocab_size: Largest vocabulary, the two tokens of turns left out.
+
+    Returns:
+        The ``config.json``.
+    """
+    begin, end, model = _TURNS["gemma" if kind.startswith("gemma") else "other"]
+    tokenizer = _with_tokens(TextTokenizer.train(texts, vocab_size), [begin, end])
+    config = {**SMALL[kind], "vocab_size": tokenizer.vocab_size, "max_position_embeddings": 4096}
+    config |= {"num_hidden_layers": 2}
+    config |= {"sliding_window_pattern": 2} if "sliding_window_pattern" in config else {}
+    # Sharp attention over random features, softcaps and short windows leave little to learn.
+    config |= {name: None for name in config if name.endswith("softcapping")}
+    config |= {"sliding_window": 256} if config.get("sliding_window") else {}
+    tensors = small_tensors(config)
+    for name in tensors:
+        if name.endswith("embed_tokens.weight"):
+            tensors[name] *= np.float32(0.25)
+    directory.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
+    tokenizer.save(directory / "tokenizer.json")
+    template = (
+        "{{ bos_token }}{% for message in messages %}"
+        f"{begin}{{{{ '{model}' if message.role == 'assistant' else message.role }}}}\n"
+        f"{{{{ message.content | trim }}}}{end}\n{{% endfor %}}"
+        f"{{% if add_generation_prompt %}}{begin}{model}\n{{% endif %}}"
+    )
+    settings = {"bos_token": "<bos>", "eos_token": end, "pad_token": "<pad>"}
+    settings["chat_template"] = template
+    for file, content in (("config.json", config), ("tokenizer_config.json", settings)):
+        (directory / file).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return config
+
+
+def _with_tokens(tokenizer: TextTokenizer, tokens: list[str]) -> TextTokenizer:
+    """A tokenizer with further control tokens."""
+    state = json.loads(tokenizer.files()["tokenizer.json"])
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    for number, token in enumerate(tokens, start=tokenizer.vocab_size):
+        state["added_tokens"].append({"id": number, "content": token, "special": True, **flags})
+    return TextTokenizer({"tokenizer.json": json.dumps(state, ensure_ascii=False).encode()})
 
 
 def small_tokens(vocab_size: int = 40, length: int = LENGTH) -> np.ndarray[Any, Any]:

@@ -21,10 +21,11 @@ from tunix_jax.generation.predictor import JaxPredictor
 from tunix_jax.model_directory import Origin, load_model, pretrained, save_model
 from tunix_jax.models.decoder import Decoder, Params
 from tunix_jax.models.weights import read_params
-from tunix_jax.sharding import make_mesh
+from tunix_jax.sharding import describe, make_mesh
 from tunix_jax.text.prompt_encoder import PromptEncoder, choose_markup
 from tunix_jax.text.tokenizer import TextTokenizer
 from tunix_jax.training.checkpoints import Checkpoints, Progress
+from tunix_jax.training.disk_space import check_disk
 from tunix_jax.training.distributed import join_processes
 from tunix_jax.training.loop import Training
 from tunix_jax.training.train_step import TrainProgram, TrainState, join_params
@@ -67,6 +68,8 @@ class JaxTrainer:
         checkpoints = Checkpoints(job.output_dir / "checkpoints", config, identity)
         try:
             checkpoints.check(job.resume)
+            if not job.further_host:
+                check_disk(job.output_dir, program, origin.export_dtype(config))
             began = time.perf_counter()
             compiled = compile_step(program) if steps else None
             compile_seconds = time.perf_counter() - began
@@ -89,6 +92,7 @@ class JaxTrainer:
             stop_reason=reason,
             metrics=training.final_metrics(progress),
             timings={"compile_seconds": compile_seconds, **training.meter.timings()},
+            hardware=describe(mesh),
         )
 
     def load(self, model_dir: Path, config: GenerationConfig) -> Predictor:

@@ -81,10 +81,11 @@ def fit(
     Times are bounds: FLOPs at the chip's peak, bytes at its bandwidth. A step takes longer.
 
     \b
-    tunix-rt fit --model gemma-2-2b --topology v5e:2x4 --batch 8 --seq 16384
-    tunix-rt fit --model google/gemma-3-4b-it --topology v5e:2x4 --batch 8 --lora-rank 16
-    tunix-rt fit --model small --dataset demo-train-seed42
-    tunix-rt fit --model gemma-2-2b --topology v5e:2x4 --batch 8 --table
+    Examples:
+      tunix-rt fit --model small --dataset mine-v1
+      tunix-rt fit --model gemma-2-2b --topology v5e:2x4 --batch 8 --seq 16384
+      tunix-rt fit --model google/gemma-3-4b-it --topology v5e:2x4 --batch 8 --lora-rank 16
+      tunix-rt fit --model gemma-2-2b --topology v5e:2x4 --batch 8 --table
     """
     if is_topology(topology):
         # What is compiled for is elsewhere: look for no accelerator here.

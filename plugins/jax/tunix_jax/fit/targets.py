@@ -58,7 +58,7 @@ def find_target(name: str | None) -> Target:
     Raises:
         UsageError: There is no such device, no such topology, or no libtpu to compile for it.
     """
-    import jax
+    from tunix_jax.sharding import present_devices
 
     if is_topology(name):
         assert name is not None  # noqa: S101 - is_topology says so
@@ -68,12 +68,7 @@ def find_target(name: str | None) -> Target:
             raise UsageError(
                 f"unknown topology {name!r}", "give cpu, gpu, or a TPU slice such as v5e:2x4"
             )
-        try:
-            devices = tuple(jax.devices(name))
-        except RuntimeError:
-            raise UsageError(
-                f"no {name} here", "give a TPU slice such as v5e:2x4, or leave --topology out"
-            ) from None
+        devices = tuple(present_devices(name))
         name = name or devices[0].platform
     chip = chip_of(devices[0].device_kind)
     return Target(name, devices, chip, memory_limit(devices[0]))
