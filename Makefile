@@ -5,10 +5,17 @@ PLUGINS := compare http jax judges tensorboard tune ungar
 PACKAGES := tunix_core generators/tunix_generators $(foreach name,$(PLUGINS),plugins/$(name)/tunix_$(name))
 TESTS := tests generators/tests $(foreach name,$(PLUGINS),plugins/$(name)/tests)
 PROJECTS := $(wildcard pyproject.toml generators/pyproject.toml plugins/*/pyproject.toml)
-DISTRIBUTIONS := -e . -e generators $(foreach name,$(PLUGINS),-e plugins/$(name))
+SOURCES := . generators $(foreach name,$(PLUGINS),plugins/$(name))
+DISTRIBUTIONS := $(foreach source,$(SOURCES),-e $(source))
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+PAIRED := notebooks/kaggle_submission.py notebooks/quickstart.py
+WHEELHOUSE ?= wheelhouse
+WHEELHOUSE_PYTHON ?= 3.12
+# The notebook's JAX; empty for the one that is tested here.
+WHEELHOUSE_JAX ?=
 
-.PHONY: help install demo test test-full system-tools lint format bench constraints clean
+.PHONY: help install demo test test-full system-tools lint format notebooks notebooks-check reference bench wheels \
+	test-wheels wheelhouse constraints clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -30,7 +37,7 @@ demo: install  ## Run the whole line on dev-reasoning-v1, on the CPU
 test: install  ## Run the tests (about ten minutes)
 	@$(BIN)/python -m pytest -q -m "not full" -n 2 $(TESTS)
 
-test-full: install system-tools  ## Run all tests, kills, browser, fuzzing, other Pythons, peers and TPU compiles included, then the benchmarks
+test-full: install wheels system-tools  ## Run all tests, kills, browser, fuzzing, other Pythons, peers and TPU compiles included, then the benchmarks
 	@$(PIP) install -c constraints.txt --group peers --group browser --group fuzz
 	@$(PIP) install -c constraints.txt -e 'plugins/jax[tpu-compile]'
 	@JAX_PLATFORMS=cpu $(BIN)/python -m pytest -q -n 2 $(TESTS)
@@ -44,17 +51,41 @@ system-tools:
 lint: install  ## Check style, types and the direction of imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy $(PACKAGES) benchmarks conftest.py
+	@$(BIN)/mypy $(PACKAGES) benchmarks docs notebooks conftest.py
 	@for folder in $(TESTS); do $(BIN)/mypy $$folder || exit 1; done
 	@$(BIN)/lint-imports
+	@$(BIN)/zizmor --offline --pedantic --quiet .github/workflows
 
 format: install  ## Format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+notebooks: install  ## Write each notebook anew from its paired script
+	@$(BIN)/jupytext --quiet --update --to ipynb $(PAIRED)
+
+notebooks-check: install  ## Check that each notebook says what its paired script says
+	@$(BIN)/python -m pytest -q tests/test_notebooks.py -k pair
+
+reference: install  ## Write docs/cli.md, hooks.md and settings.md anew from the code
+	@$(BIN)/python docs/make_reference.py
+
 bench: install system-tools  ## Measure speed against the floor and the peers
 	@$(PIP) install -c constraints.txt --group bench
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+# The same commit gives the same bytes: times in a wheel are the commit's, the tools are pinned.
+wheels: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
+wheels: install  ## Build a wheel of each distribution into dist/
+	@rm -rf dist $(SOURCES:%=%/build)
+	@$(PIP) wheel --no-deps --no-build-isolation -w dist $(SOURCES:%=./%)
+	@rm -rf $(SOURCES:%=%/build)
+
+test-wheels: wheels  ## Try the wheels in an environment that holds nothing else
+	@$(BIN)/python -m pytest -q tests/test_wheels.py
+
+wheelhouse: wheels  ## Gather in WHEELHOUSE what a notebook without internet installs
+	@$(BIN)/python notebooks/wheelhouse.py --wheels dist --constraints constraints.txt \
+		--python $(WHEELHOUSE_PYTHON) $(WHEELHOUSE_JAX:%=--jax %) $(WHEELHOUSE)
 
 constraints:  ## Write the newest versions that go together to constraints.txt
 	@rm -rf .venv-constraints && $(PYTHON) -m venv .venv-constraints
@@ -64,4 +95,4 @@ constraints:  ## Write the newest versions that go together to constraints.txt
 	@rm -rf .venv-constraints
 
 clean:  ## Remove what was built
-	rm -rf .venv demo-workspace build *.egg-info */*.egg-info plugins/*/*.egg-info
+	rm -rf .venv demo-workspace dist wheelhouse build *.egg-info */*.egg-info plugins/*/*.egg-info

@@ -48,22 +48,27 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return scripts
 
 
-@pytest.fixture
-def run(scripts: Path, tmp_path: Path) -> Run:
-    """Runs a command of that environment in an empty directory."""
+def runner(scripts: Path, directory: Path, timeout_s: float = 120.0) -> Run:
+    """``run(name, *arguments)`` runs a command of an environment in ``directory``."""
 
     def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(scripts / name), *arguments],
-            cwd=tmp_path,
+            cwd=directory,
             env=environment(),
             capture_output=True,
             encoding="utf-8",
-            timeout=120,
+            timeout=timeout_s,
             check=False,
         )
 
     return run
+
+
+@pytest.fixture
+def run(scripts: Path, tmp_path: Path) -> Run:
+    """Runs a command of that environment in an empty directory."""
+    return runner(scripts, tmp_path)
 
 
 def test_nothing_but_the_core_is_there(run: Run) -> None:
