@@ -46,8 +46,14 @@ def tunix_sources() -> Iterable[SourceContribution]:  # type: ignore[empty-body]
 
         @hookimpl
         def tunix_sources():
-            return [SourceContribution(name="csv", summary="Traces from CSV",
-                                       factory="acme.csv:CsvSource", suffixes=(".csv",))]
+            return [
+                SourceContribution(
+                    name="csv",
+                    summary="Traces from CSV",
+                    factory="acme.csv:CsvSource",
+                    suffixes=(".csv",),
+                )
+            ]
     """
 
 
@@ -59,8 +65,14 @@ def tunix_generators() -> Iterable[GeneratorContribution]:  # type: ignore[empty
 
         @hookimpl
         def tunix_generators():
-            return [GeneratorContribution(name="sums", summary="Sums of two numbers",
-                                          factory="acme.sums:Sums", config="acme.sums:SumsConfig")]
+            return [
+                GeneratorContribution(
+                    name="sums",
+                    summary="Sums of two numbers",
+                    factory="acme.sums:Sums",
+                    config="acme.sums:SumsConfig",
+                )
+            ]
     """
 
 
@@ -72,9 +84,14 @@ def tunix_trainers() -> Iterable[TrainerContribution]:  # type: ignore[empty-bod
 
         @hookimpl
         def tunix_trainers():
-            return [TrainerContribution(name="jax", summary="JAX trainer",
-                                        factory="acme.trainer:Trainer",
-                                        config="acme.config:TrainerConfig")]
+            return [
+                TrainerContribution(
+                    name="jax",
+                    summary="JAX trainer",
+                    factory="acme.trainer:Trainer",
+                    config="acme.config:TrainerConfig",
+                )
+            ]
     """
 
 
@@ -86,8 +103,14 @@ def tunix_evaluators() -> Iterable[EvaluatorContribution]:  # type: ignore[empty
 
         @hookimpl
         def tunix_evaluators():
-            return [EvaluatorContribution(name="brevity", summary="Short answers score higher",
-                                          factory="acme.brevity:Brevity", version="1")]
+            return [
+                EvaluatorContribution(
+                    name="brevity",
+                    summary="Short answers score higher",
+                    factory="acme.brevity:Brevity",
+                    version="1",
+                )
+            ]
     """
 
 
@@ -99,8 +122,13 @@ def tunix_comparators() -> Iterable[ComparatorContribution]:  # type: ignore[emp
 
         @hookimpl
         def tunix_comparators():
-            return [ComparatorContribution(name="lower-is-better", summary="For losses",
-                                           factory="acme.compare:LowerIsBetter")]
+            return [
+                ComparatorContribution(
+                    name="lower-is-better",
+                    summary="For losses",
+                    factory="acme.compare:LowerIsBetter",
+                )
+            ]
     """
 
 
@@ -112,8 +140,13 @@ def tunix_registries() -> Iterable[RegistryContribution]:  # type: ignore[empty-
 
         @hookimpl
         def tunix_registries():
-            return [RegistryContribution(name="local", summary="Files by content",
-                                         factory="acme.registry:LocalRegistry")]
+            return [
+                RegistryContribution(
+                    name="local",
+                    summary="Files by content",
+                    factory="acme.registry:LocalRegistry",
+                )
+            ]
     """
 
 
@@ -125,8 +158,13 @@ def tunix_games() -> Iterable[GameContribution]:  # type: ignore[empty-body]
 
         @hookimpl
         def tunix_games():
-            return [GameContribution(name="coin-toss", summary="Heads or tails",
-                                     factory="acme.games:CoinToss")]
+            return [
+                GameContribution(
+                    name="coin-toss",
+                    summary="Heads or tails",
+                    factory="acme.games:CoinToss",
+                )
+            ]
     """
 
 
@@ -138,8 +176,13 @@ def tunix_tuners() -> Iterable[TunerContribution]:  # type: ignore[empty-body]
 
         @hookimpl
         def tunix_tuners():
-            return [TunerContribution(name="grid", summary="Every combination in turn",
-                                      factory="acme.tuners:Grid")]
+            return [
+                TunerContribution(
+                    name="grid",
+                    summary="Every combination in turn",
+                    factory="acme.tuners:Grid",
+                )
+            ]
     """
 
 
@@ -151,8 +194,13 @@ def tunix_commands() -> Iterable[CommandContribution]:  # type: ignore[empty-bod
 
         @hookimpl
         def tunix_commands():
-            return [CommandContribution(name="serve", summary="Serve the HTTP API",
-                                        factory="acme.cli:serve")]
+            return [
+                CommandContribution(
+                    name="report",
+                    summary="Write a report",
+                    factory="acme.cli:report",
+                )
+            ]
     """
 
 

@@ -26,7 +26,7 @@ def test_its_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
     first, second = re.findall(r"```python\n(.+?)```", TEXT, re.DOTALL)
     names: dict[str, object] = {}
     exec(first, names)  # noqa: S102 - our own text
-    assert f"```\n{capsys.readouterr().out}```" in TEXT
+    assert f"```text\n{capsys.readouterr().out}```" in TEXT
     exec(second, names)  # noqa: S102 - our own text
     verdicts = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
     assert [ok for _, ok, _ in verdicts] == ["True", "False", "False", "False"]

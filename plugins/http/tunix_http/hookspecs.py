@@ -25,6 +25,7 @@ def tunix_http_routes() -> Iterable[RouteContribution]:  # type: ignore[empty-bo
         @hookimpl(optionalhook=True)
         def tunix_http_routes():
             from tunix_http.contributions import RouteContribution
+
             return [RouteContribution(factory="acme.routes:operations")]
     """
 
@@ -38,6 +39,13 @@ def tunix_http_panels() -> Iterable[PanelContribution]:  # type: ignore[empty-bo
         @hookimpl(optionalhook=True)
         def tunix_http_panels():
             from tunix_http.panels import PanelContribution
-            return [PanelContribution(name="queue", title="Queue", page="overview",
-                                      factory="acme.panels:queue")]
+
+            return [
+                PanelContribution(
+                    name="queue",
+                    title="Queue",
+                    page="overview",
+                    factory="acme.panels:queue",
+                )
+            ]
     """
