@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -175,6 +177,64 @@ def test_a_new_workspace_is_shown_without_making_a_database(tmp_path: Path) -> N
     with Workspace(tmp_path / "new") as workspace:
         assert "datasets 0" in read(workspace).text
     assert not workspace.paths.database.exists()
+
+
+@pytest.mark.parametrize("line", ["null", "[]", "3", '{"trace_id": 1}', "{", "\x00"])
+@pytest.mark.parametrize("damaged", ["answers", "judgements"])
+def test_a_line_of_any_shape_leaves_the_rest_of_an_evaluation(
+    workspace: Workspace, evaluation: Evaluation, line: str, damaged: str
+) -> None:
+    folder = workspace.predictions.folder(evaluation.run_id, "mine-v1")
+    judgements = workspace.paths.root / evaluation.items_path
+    path = {"answers": folder / "predictions.jsonl", "judgements": judgements}[damaged]
+    path.write_text(f"{line}\n{path.read_text()}")
+
+    shown = read(evaluation).text
+
+    assert shown.count("cannot be shown: ") == 1
+    assert "score 0.667 (0.488 to 0.808)" in shown
+    assert "By family" in shown
+
+
+@pytest.mark.parametrize("line", ["null", "[]", "3", '"loss"', '{"step": null, "loss": "x"}'])
+def test_a_line_of_any_shape_leaves_the_rest_of_a_run(
+    workspace: Workspace, run: Run, line: str
+) -> None:
+    (workspace.paths.run(run.id) / "metrics.jsonl").write_text(f"{line}\n")
+    assert "status completed" in read(run).text
+
+
+PARTS = {
+    "DROP TABLE trace_labels; DROP TABLE traces": "traces 30",
+    "UPDATE runs SET plugins = 'null', config = '[]', result = '3'": "Newest runs",
+    "UPDATE evaluations SET scorecard = 'null'": "Leaderboard",
+    "PRAGMA foreign_keys = OFF; DROP TABLE model_versions": "Models",
+}
+
+
+@pytest.mark.parametrize("damage", PARTS)
+def test_a_damaged_table_leaves_the_rest_of_a_workspace(
+    workspace: Workspace, run: Run, damage: str
+) -> None:
+    workspace.models.promote("sevens", run.id)
+    workspace.close()
+    with closing(sqlite3.connect(workspace.paths.database)) as database:
+        database.executescript(damage)
+
+    shown = read(workspace).text
+
+    assert "cannot be shown: " in shown
+    assert PARTS[damage] not in shown
+    assert "datasets 1" in shown
+    assert sum(part in shown for part in PARTS.values()) >= 2
+
+
+def test_a_file_that_is_no_database_leaves_the_rest_of_a_workspace(workspace: Workspace) -> None:
+    workspace.close()
+    workspace.paths.database.write_bytes(b"no database at all" * 100)
+    shown = read(workspace).text
+    assert "cannot be shown: cannot open the database" in shown
+    assert "datasets 1" in shown
 
 
 def test_a_dataset_shows_its_facts_and_its_first_items(workspace: Workspace) -> None:

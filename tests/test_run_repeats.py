@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -15,15 +16,21 @@ from tunix_core.errors import InvalidRecordError, NotFoundError, UsageError
 from tunix_core.records import Run
 
 SCRIPT = """
-import sys
+import json, sys
 from tunix_core import Workspace
 with Workspace(sys.argv[1]) as workspace:
     run = workspace.runs.create_or_resume(
-        "numbers-v1", "counting", {"steps": 60, "step_seconds": float(sys.argv[2])}
+        "numbers-v1", "counting", json.loads(sys.argv[2])
     )
     print(workspace.worker().execute(run.id).status)
 """
-SETTINGS = {"steps": 60, "step_seconds": 0.05}
+SETTINGS = {"steps": 10, "step_seconds": 0.1}
+LONG = {"steps": 200, "step_seconds": 0.04}
+
+
+def script(workspace: Workspace, settings: dict[str, float]) -> list[str]:
+    """A process that asks for a run and executes it."""
+    return [sys.executable, "-c", SCRIPT, str(workspace.paths.root), json.dumps(settings)]
 
 
 def again(workspace: Workspace, **request: object) -> Run:
@@ -57,16 +64,50 @@ def test_an_ended_run_goes_on_with_the_new_budget(counting_workspace: Workspace)
     run = counting_workspace.runs.cancel(again(counting_workspace, time_budget_s=0.2).id)
     assert run.status == "cancelled"
     resumed = again(counting_workspace, time_budget_s=60.0)
-    assert (resumed.id, resumed.status) == (run.id, "pending")
+    assert (resumed.id, resumed.status, resumed.error) == (run.id, "pending", None)
     assert counting_workspace.runs.config(resumed).time_budget_s == 60.0
     done = counting_workspace.worker().execute(resumed.id)
     assert (done.result or {})["stop_reason"] == "completed"
 
 
+def test_a_run_that_still_waits_gets_the_new_budget(counting_workspace: Workspace) -> None:
+    again(counting_workspace, time_budget_s=1234.0)
+    run = again(counting_workspace, time_budget_s=0.2)
+    assert counting_workspace.runs.config(run).time_budget_s == 0.2
+    described = counting_workspace.paths.run(run.id) / "run.json"
+    assert json.loads(described.read_text())["config"]["time_budget_s"] == 0.2
+
+
+def test_settings_of_execution_make_no_other_run(counting_workspace: Workspace) -> None:
+    first = again(counting_workspace)
+    rare = counting_workspace.runs.create_or_resume(
+        "numbers-v1", "counting", {**SETTINGS, "checkpoint_every": 50}
+    )
+    assert rare.id == first.id
+    assert rare.config["trainer"]["checkpoint_every"] == 50
+    more = counting_workspace.runs.create_or_resume(
+        "numbers-v1", "counting", {**SETTINGS, "steps": 11}
+    )
+    assert more.id != first.id
+
+
+@pytest.mark.parametrize("left_behind", [False, True])
+def test_two_processes_that_ask_at_once_share_a_run(
+    counting_workspace: Workspace, left_behind: bool
+) -> None:
+    if left_behind:
+        counting_workspace.runs.cancel(again(counting_workspace).id)
+    command = script(counting_workspace, SETTINGS)
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.communicate(timeout=120)[0] for process in both] == ["completed\n"] * 2
+    (run,) = counting_workspace.runs.list()
+    assert run.token == 1, "one of them executed it, once"
+
+
 def test_a_script_that_is_killed_goes_on_when_it_is_started_again(
     counting_workspace: Workspace, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-c", SCRIPT, str(counting_workspace.paths.root), "0.05"]
+    command = script(counting_workspace, LONG)
     killed = subprocess.Popen(command)
     steps: list[int] = []
     deadline = time.monotonic() + 60
@@ -83,7 +124,7 @@ def test_a_script_that_is_killed_goes_on_when_it_is_started_again(
     progress = counting_workspace.runs.progress(run.id)
     assert progress.resumed_from is not None
     assert progress.resumed_from >= 10
-    assert [line["step"] for line in counting_workspace.runs.metrics(run.id)] == [*range(1, 61)]
+    assert [line["step"] for line in counting_workspace.runs.metrics(run.id)] == [*range(1, 201)]
 
 
 def test_what_is_wrong_with_a_request_is_refused(counting_workspace: Workspace) -> None:

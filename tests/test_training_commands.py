@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import re
@@ -77,6 +78,37 @@ def test_a_time_budget_is_told_and_a_resumed_bar_goes_on(counting_workspace: Wor
     assert places == sorted(places)
     assert places[0] == before, "the bar starts where training does"
     assert re.search(r"0:00:\d\d left", drawn), "the time left is told"
+
+
+def test_a_request_that_is_made_again_is_the_same_run(counting_workspace: Workspace) -> None:
+    start = ("runs", "start", "numbers-v1", "--trainer", "counting", "--or-resume", "--json")
+    failing = ("--set", "steps=8", "--set", "fail_at=7")
+    begun = tunix(counting_workspace, *start, *failing)
+    (run,) = counting_workspace.runs.list()
+    assert (begun.returncode, run.status) == (1, "failed")
+
+    # It goes on where it was, and fails there again.
+    again = tunix(counting_workspace, *start, *failing)
+    assert again.returncode == 1
+    assert f"run {run.id}" in again.stderr.splitlines()[0]
+    assert [run.id] == [held.id for held in counting_workspace.runs.list()]
+    assert counting_workspace.runs.progress(run.id).resumed_from == 5
+
+    whole = [tunix(counting_workspace, *start, "--set", "steps=8") for _ in range(2)]
+    assert [done.returncode for done in whole] == [0, 0], whole[1].stderr
+    first, second = (json.loads(done.stdout) for done in whole)
+    assert first["id"] != run.id
+    assert second == first, "what has completed is as it was"
+    assert len(counting_workspace.runs.list()) == 2
+
+
+def test_a_dry_run_is_not_resumed(counting_workspace: Workspace) -> None:
+    start = ("runs", "start", "numbers-v1", "--trainer", "counting", "--or-resume", "--dry-run")
+    done = tunix(counting_workspace, *start)
+    assert (done.returncode, done.stdout) == (2, "")
+    expected = "error: --or-resume and --dry-run exclude each other (leave one out)\n"
+    assert done.stderr == expected
+    assert counting_workspace.runs.list() == []
 
 
 def test_the_bar_of_a_new_attempt_ignores_what_an_earlier_one_left(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -62,6 +63,37 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """
     with atomic_file(path) as out:
         out.write(content.encode() if isinstance(content, str) else content)
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    """Copy a directory; the copy is whole or not there, and writable whatever the source is.
+
+    Raises:
+        TunixError: The disk is full, or the source cannot be read; nothing is left behind.
+    """
+    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    try:
+        _copy_into(source, aside)
+        # mkdtemp makes private directories.
+        aside.chmod(0o777 & ~_umask())
+        aside.rename(target)
+    except OSError as error:
+        raise TunixError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _copy_into(source: Path, target: Path) -> None:
+    # Not by shutil.copytree, which copies the modes of directories.
+    for path in sorted(source.iterdir()):
+        copy = target / path.name
+        if path.is_symlink():
+            copy.symlink_to(path.readlink())
+        elif path.is_dir():
+            copy.mkdir()
+            _copy_into(path, copy)
+        else:
+            shutil.copyfile(path, copy)
 
 
 def _umask() -> int:

@@ -21,7 +21,7 @@ from tunix_core.errors import (
     did_you_mean,
 )
 from tunix_core.evaluations import Evaluations
-from tunix_core.files import atomic_file
+from tunix_core.files import atomic_file, copy_tree
 from tunix_core.paths import WorkspacePaths
 from tunix_core.plugins import Plugins
 from tunix_core.protocols import Registry
@@ -257,7 +257,7 @@ class Models:
         elif target.exists():
             raise ConflictError(f"{target} exists already", "choose a new directory")
         else:
-            _copy_tree(source, target)
+            copy_tree(source, target)
         return version
 
     def _registry(self, full_name: str) -> Registry:
@@ -301,15 +301,3 @@ def _write_zip(source: Path, target: Path) -> None:
             entry.external_attr = 0o644 << 16
             with path.open("rb") as file, archive.open(entry, "w", force_zip64=True) as member:
                 shutil.copyfileobj(file, member)
-
-
-def _copy_tree(source: Path, target: Path) -> None:
-    aside = target.with_name(f".{target.name}.{new_id()}")
-    try:
-        # Plain copies, writable: the registry's own are read-only.
-        shutil.copytree(source, aside, copy_function=shutil.copyfile)
-        aside.rename(target)
-    except OSError as error:
-        raise TunixError(f"cannot write {target}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)

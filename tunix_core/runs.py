@@ -18,11 +18,12 @@ from sqlite_utils import Database
 from tunix_core import output_dirs, run_files
 from tunix_core.clock import new_id, now, uptime
 from tunix_core.codec import canonical_json, structure, unstructure
+from tunix_core.contributions import TrainerContribution
 from tunix_core.datasets import Datasets
 from tunix_core.dry_run import dry_run, find_datasets
 from tunix_core.errors import ConflictError, NotFoundError, TunixError, UsageError
 from tunix_core.paths import WorkspacePaths
-from tunix_core.plugins import Plugins
+from tunix_core.plugins import Plugins, Provided
 from tunix_core.processes import POLL_S
 from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus, RunTotal, located
 from tunix_core.rendering import TEMPLATES
@@ -89,8 +90,6 @@ class Runs:
             ConflictError: Something that is no run's lies at ``output_dir``, or there is a run
                 ``run_id``.
         """
-        if run_id is not None and store.find(self._database, run_id):
-            raise ConflictError(f"run {run_id} exists already")
         provided = self._plugins.find("trainer", trainer)
         config = provided.config(settings)
         if template not in TEMPLATES:
@@ -128,8 +127,9 @@ class Runs:
         """The run of a request: a new one, or the one that an interrupted attempt left.
 
         The same data, trainer, settings, template and seed are the same run, so that a script
-        that is started again goes on where it was. A run that has completed is returned as it is,
-        also when it was its time budget that ended it.
+        that is started again goes on where it was. Settings that its trainer declares to be of
+        execution alone may differ; those given now hold. A run that has completed is returned as
+        it is, also when it was its time budget that ended it, and so is one that is running.
 
         Args:
             dataset_key: The dataset to train on.
@@ -138,44 +138,49 @@ class Runs:
             seed: Seed of initialisation and data order.
             template: Name of the rendering template.
             eval_dataset_key: Dataset for the loss during training.
-            time_budget_s: Seconds from now after which training ends with a usable model.
+            time_budget_s: Seconds of training from now, after which it ends with a usable model.
             output_dir: See :meth:`create`; of no effect when the run is there.
 
         Raises:
             NotFoundError: No such dataset.
             UsageError: No such trainer or template, or a setting that the trainer refuses.
+            InvalidRecordError: A seed or a budget that is no number.
         """
         provided = self._plugins.find("trainer", trainer)
-        keys = (dataset_key, eval_dataset_key)
+        chosen = unstructure(provided.config(settings)) or {}
         request = {
-            "data": [None if key is None else self._datasets.manifest(key).sha256 for key in keys],
+            "data": self._datasets.manifest(dataset_key).sha256,
+            "held_out": eval_dataset_key and self._datasets.manifest(eval_dataset_key).sha256,
             "trainer": provided.full_name,
-            "settings": unstructure(provided.config(settings)) or {},
+            "settings": {k: v for k, v in chosen.items() if k not in _execution_settings(provided)},
             "seed": seed,
             "template": template,
         }
         run_id = str(uuid5(REQUESTS, canonical_json(request)))
         if not store.find(self._database, run_id):
-            return self.create(
-                dataset_key,
-                trainer,
-                settings,
-                seed=seed,
-                template=template,
-                eval_dataset_key=eval_dataset_key,
-                time_budget_s=time_budget_s,
-                output_dir=output_dir,
-                run_id=run_id,
-            )
+            try:
+                return self.create(
+                    dataset_key,
+                    trainer,
+                    settings,
+                    seed=seed,
+                    template=template,
+                    eval_dataset_key=eval_dataset_key,
+                    time_budget_s=time_budget_s,
+                    output_dir=output_dir,
+                    run_id=run_id,
+                )
+            except ConflictError:
+                # Another process may have made the same request at this moment.
+                if not store.find(self._database, run_id):
+                    raise
         self._wait_for_sign_of_life(run_id)
         run = self.get(run_id)
-        if run.status in RESUMABLE:
-            config = evolve(self.config(run), time_budget_s=time_budget_s)
-            run = evolve(run, config=unstructure(config))
-            store.update_config(self._database, run)
-            self._describe(run)
-            return self.resume(run_id)
-        return run
+        config = evolve(self.config(run), trainer=chosen, time_budget_s=time_budget_s)
+        sources = (*RESUMABLE, "pending")
+        if store.requeue(self._database, run_id, sources, unstructure(config)):
+            self._describe(self.get(run_id))
+        return self.get(run_id)
 
     def submit(self, request: TrainingRequest) -> Run:
         """Enqueue what was asked for; what is wrong with it shows when it is executed.
@@ -218,7 +223,8 @@ class Runs:
         if resolved != config:
             run = evolve(run, trainer=name, config=unstructure(resolved))
             store.update_config(self._database, run)
-            self._describe(run)
+        # Also after a stop between the run's being stored and its being described.
+        self._describe(run)
         return run, note
 
     def dry_run(self, run: Run) -> Iterator[str]:
@@ -355,7 +361,10 @@ class Runs:
         return self.get(run.id)
 
     def _wait_for_sign_of_life(self, run_id: str) -> None:
-        """Return once the worker of a run prolongs its lease, or has lost it: within 15 s."""
+        """Return once the worker of a run prolongs its lease, or has lost it.
+
+        That takes 15 s at most, or a minute where the machine was started anew since.
+        """
         lease = store.lease(self._database, run_id)
         while lease is not None and store.lease(self._database, run_id) == lease:
             time.sleep(POLL_S)
@@ -471,6 +480,12 @@ class Runs:
 
     def _folder(self, run_id: str) -> Path:
         return self._paths.run(self.get(run_id).id)
+
+
+def _execution_settings(trainer: Provided) -> tuple[str, ...]:
+    contribution = trainer.contribution
+    assert isinstance(contribution, TrainerContribution)  # noqa: S101 - found by its kind
+    return contribution.execution_settings
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

@@ -44,9 +44,9 @@ class Workspace:
         plugins: Plugins | None = None,
         registries: Path | None = None,
     ) -> None:
-        chosen = directory or os.environ.get("TUNIX_WORKSPACE") or "workspace"
+        chosen = _chosen(directory)
         try:
-            self.paths = WorkspacePaths.create(Path(chosen), registries)
+            self.paths = WorkspacePaths.create(chosen, registries)
         except OSError as error:
             raise UsageError(f"cannot use {chosen} as a workspace: {error.strerror}") from error
         self.plugins = plugins or Plugins.discover()
@@ -120,9 +120,34 @@ class Workspace:
         return worker
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database; it is opened again when something is asked for."""
         if "database" in self.__dict__:
             self.database.close()
+        for name, attribute in vars(type(self)).items():
+            if isinstance(attribute, cached_property):
+                self.__dict__.pop(name, None)
+
+    @classmethod
+    def copy(cls, source: Path, directory: Path | str | None = None) -> Self:
+        """Open a workspace that goes on from what another one holds.
+
+        Args:
+            source: The other workspace, which nobody has open; it may be read-only.
+            directory: Where the copy goes; what is there already is opened as it is.
+
+        Raises:
+            UsageError: ``source`` is no workspace.
+            TunixError: The disk is full; nothing is left behind.
+        """
+        from tunix_core.files import copy_tree
+
+        target = _chosen(directory)
+        if not target.exists():
+            if not WorkspacePaths(source).database.is_file():
+                raise UsageError(f"{source} is no workspace", "give a directory with a tunix.db")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copy_tree(source, target)
+        return cls(target)
 
     def _repr_html_(self) -> str:
         from tunix_core.rich.workspace import workspace_html
@@ -139,3 +164,7 @@ class Workspace:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _chosen(directory: Path | str | None) -> Path:
+    return Path(directory or os.environ.get("TUNIX_WORKSPACE") or "workspace")

@@ -109,5 +109,6 @@ def tunix_trainers() -> list[TrainerContribution]:
             summary="Answers with the most frequent training answer",
             factory=CountingTrainer,
             config=CountingConfig,
+            execution_settings=("checkpoint_every",),
         )
     ]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from tunix_core.errors import TunixError, one_line
+from tunix_core.errors import one_line
 from tunix_core.readable import NOTHING, figure, value
 from tunix_core.records import Estimate
 
@@ -108,7 +108,8 @@ def attempt(part: Callable[[], Html]) -> Html:
     """A part, or in one line why it cannot be shown; the rest is shown all the same."""
     try:
         return part()
-    except (TunixError, OSError, ValueError, KeyError) as error:
+    # Files and rows of any shape are looked at, and nothing but a picture depends on them.
+    except Exception as error:
         return note(f"cannot be shown: {one_line(error)}")
 
 

@@ -27,19 +27,25 @@ END_BYTES = 64 * 1024
 def workspace_html(paths: WorkspacePaths) -> str:
     """A workspace in a notebook; its database is opened for that and closed again."""
     manifests = _newest_first(paths.datasets)
-    newest = manifests[:NEWEST]
-    parts = [attempt(lambda: _titled("Newest datasets", [_dataset(path) for path in newest]))]
-    counts: list[tuple[str, Any]] = [("datasets", f"{len(manifests):,}")]
+    where = {"directory": str(paths.root), "datasets": f"{len(manifests):,}"}
+    parts = [facts(where.items())]
     if paths.database.exists():
-        with closing(open_database(paths.database)) as database:
-            counts += _counts(database)
-            parts += [
-                _titled("Newest runs", _runs(database)),
-                _titled("Leaderboard", _leaderboard(database)),
-                _titled("Models", _models(database)),
-            ]
-    where = facts([("directory", str(paths.root)), *counts])
-    return whole("Workspace", where, *parts)
+        parts.append(attempt(lambda: _stored(paths.database)))
+    newest = manifests[:NEWEST]
+    parts.append(attempt(lambda: _titled("Newest datasets", [_dataset(path) for path in newest])))
+    return whole("Workspace", *parts)
+
+
+def _stored(path: Path) -> Html:
+    """What the database holds."""
+    with closing(open_database(path)) as database:
+        parts = [
+            attempt(lambda: facts(_counts(database))),
+            attempt(lambda: _titled("Newest runs", _runs(database))),
+            attempt(lambda: _titled("Leaderboard", _leaderboard(database))),
+            attempt(lambda: _titled("Models", _models(database))),
+        ]
+    return Html("".join(parts))
 
 
 def _titled(title: str, rows: Sequence[dict[str, Any]]) -> Html:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from tunix_core.errors import ConflictError
 from tunix_core.records import Run, RunStatus
 from tunix_core.store.connection import write_transaction
 
@@ -28,8 +29,14 @@ _ABANDONED = (
 
 
 def insert(database: Database, run: Run) -> None:
-    """Store a new run; its place in the order of insertion is the next one."""
+    """Store a new run; its place in the order of insertion is the next one.
+
+    Raises:
+        ConflictError: There is a run with this id.
+    """
     with write_transaction(database) as connection:
+        if connection.execute("SELECT 1 FROM runs WHERE id = ?", (run.id,)).fetchone():
+            raise ConflictError(f"run {run.id} exists already")
         connection.execute(
             f"INSERT INTO runs (sequence, {_COLUMNS}) VALUES "  # noqa: S608 - constant columns
             f"((SELECT coalesce(max(sequence), 0) + 1 FROM runs), {', '.join('?' * 16)})",
@@ -152,6 +159,19 @@ def transition(
             "UPDATE runs SET status = ?, completed_at = ?, error = ? WHERE id = ? "  # noqa: S608
             f"AND status IN ({', '.join('?' * len(sources))})",
             (target, completed_at, error, run_id, *sources),
+        )
+    return cursor.rowcount == 1
+
+
+def requeue(
+    database: Database, run_id: str, sources: Sequence[RunStatus], config: Mapping[str, Any]
+) -> bool:
+    """Make a run that is in one of ``sources`` pending, with a configuration; False otherwise."""
+    with write_transaction(database) as connection:
+        cursor = connection.execute(
+            "UPDATE runs SET status = 'pending', completed_at = NULL, error = NULL, config = ? "  # noqa: S608
+            f"WHERE id = ? AND status IN ({', '.join('?' * len(sources))})",
+            (json.dumps(config), run_id, *sources),
         )
     return cursor.rowcount == 1
 

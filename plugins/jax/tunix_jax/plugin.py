@@ -19,6 +19,7 @@ def tunix_trainers() -> list[TrainerContribution]:
                 "batch_size": "rows",
                 "max_seq_length": "max_length",
             },
+            execution_settings=("checkpoint_every", "device", "keep_checkpoints", "mesh"),
         )
     ]
 

@@ -75,7 +75,7 @@ def present_devices(platform: str | None = None) -> list[Any]:
     except (RuntimeError, AssertionError):
         wanted = platform or jax.config.values["jax_platforms"] or "device"
         raise UsageError(
-            f"no {wanted} here",
+            f"there is no {wanted.partition(',')[0]} here",
             "unset JAX_PLATFORMS and the setting device, or name a kind that is here, as cpu",
         ) from None
 

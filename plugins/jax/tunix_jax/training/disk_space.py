@@ -31,7 +31,8 @@ def check_disk(directory: Path, program: TrainProgram, export_dtype: str) -> Non
     every = config.checkpoint_every or program.total_steps
     written = math.ceil(program.total_steps / every) if every else 0
     copies = min(written, config.keep_checkpoints + config.keep_best + 1)
-    held = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+    earlier = (directory / "checkpoints").rglob("*")
+    held = sum(path.stat().st_size for path in earlier if path.is_file())
     free = shutil.disk_usage(directory).free
     if copies * checkpoint + model - held > free:
         raise UsageError(
