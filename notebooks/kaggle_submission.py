@@ -34,10 +34,10 @@
 # may be run again at any time: what is done is kept, what was interrupted is carried on.
 #
 # The hackathon's judged mode demanded that the model is loaded and trained with google-tunix's own
-# APIs. This notebook trains with tunix-rt's JAX trainer. Once a plugin that brings google-tunix as
-# a trainer is in the folder of wheels, `TRAINER` below switches to it: data, evaluation, plots and
-# manifest stay as they are, the settings of the trainer are that plugin's own
-# (`tunix-rt plugins show NAME` lists them).
+# APIs. This notebook trains with tunix-rt's JAX trainer. Where a plugin brings google-tunix as a
+# trainer, put its wheel into the folder of wheels, add its name to `INSTALL`, name the trainer in
+# `TRAINER` and give its settings in `RECIPES` (`tunix-rt plugins show NAME` lists them): data,
+# evaluation, plots and manifest stay as they are.
 
 # %% [markdown]
 # ## Parameters
@@ -52,9 +52,12 @@ from typing import Any
 MODE = os.environ.get("TUNIX_MODE", "full")
 MODEL = os.environ.get("TUNIX_MODEL", "gemma-2-2b")  # or gemma-3-1b
 TRAINER = "jax"
+INSTALL = ["tunix-core[plot]", "tunix-generators", "tunix-jax", "tunix-compare"]
 TIME_BUDGET = os.environ.get("TUNIX_TIME_BUDGET", "8h30m")
 INPUT = os.environ.get("TUNIX_INPUT", "/kaggle/input")
 WORKING = os.environ.get("TUNIX_WORKING", "/kaggle/working")
+# Train on where the time budget of an earlier session ended?
+CONTINUE = os.environ.get("TUNIX_CONTINUE") == "1"
 SEED = 42
 STEPS = int(os.environ.get("TUNIX_STEPS", 0)) or None  # None: as many as the epochs take
 
@@ -103,65 +106,82 @@ RECIPES: dict[str, dict[str, Any]] = {
 # are, since they belong to its TPU driver.
 
 # %%
+import importlib
 import subprocess
 import sys
-from importlib.metadata import distributions
+import time
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-recipe, inputs, working = RECIPES[MODE], Path(INPUT), Path(WORKING)
+recipe, inputs, working = RECIPES[MODE], Path(INPUT).resolve(), Path(WORKING).resolve()
 working.mkdir(parents=True, exist_ok=True)
+# The session has nine hours, however often its cells are run.
+begun = working / "session-begun"
+begun.touch(exist_ok=True)
 
-if find_spec("tunix_jax") is None:
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    """A command of this Python, in a process of its own."""
+    return subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True)
+
+
+if find_spec("tunix_core") is None:
     wheels = sorted(path.parent for path in inputs.rglob("tunix_core-*.whl"))
     if not wheels:
-        raise SystemExit(
+        raise RuntimeError(
             f"no wheels of tunix-rt below {inputs}: run `make wheelhouse` in a clone of tunix-rt, "
             "upload the folder as a dataset, and attach it with Add Input"
         )
-    here = {found.name.lower(): found.version for found in distributions()}
-    host = {name: here[name] for name in ("jax", "jaxlib", "libtpu") if name in here}
-    if "jax" not in host:
-        raise SystemExit("this image has no JAX: choose the accelerator TPU VM v5e-8")
     pins = working / "host-constraints.txt"
-    pins.write_text("".join(f"{name}=={version}\n" for name, version in host.items()))
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index"]
-    pip += ["--find-links", str(wheels[-1]), "--constraint", str(pins)]
-    pip += ["tunix-core[plot]", "tunix-generators", "tunix-jax", "tunix-compare"]
-    # Flax follows JAX closely, and pip does not know which do not go together.
-    check = [sys.executable, "-m", "tunix_core.cli", "plugins", "check"]
-    for command in (pip, check):
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise SystemExit(
-                f"{done.stdout}{done.stderr}\nthe wheels in {wheels[-1]} do not suit this image: "
-                f"build them anew with `make wheelhouse WHEELHOUSE_JAX={host['jax']} "
-                f"WHEELHOUSE_PYTHON={sys.version_info.major}.{sys.version_info.minor}`"
-            )
+    pins.write_text("")
+    for name in ("jax", "jaxlib", "libtpu"):
+        try:
+            pins.write_text(f"{pins.read_text()}{name}=={version(name)}\n")
+        except PackageNotFoundError:
+            print(f"this image has no {name}")
+    source = ["--no-index", "--find-links", str(wheels[-1]), "--constraint", str(pins)]
+    done = run("pip", "install", "--quiet", *source, *INSTALL)
+    if done.returncode:
+        raise RuntimeError(
+            f"{done.stderr}\n{wheels[-1]} does not suit this image: build it with `make wheelhouse "
+            f"WHEELHOUSE_PYTHON={sys.version_info.major}.{sys.version_info.minor}`. Without jax, "
+            "choose the accelerator TPU VM v5e-8"
+        )
+    importlib.invalidate_caches()
+# Flax follows JAX closely, and pip does not know which of them go together.
+done = run("tunix_core.cli", "plugins", "check")
+if done.returncode:
+    raise RuntimeError(
+        f"{done.stdout}\nthe wheels do not go with the jax of this image: build them with "
+        f"`make wheelhouse WHEELHOUSE_JAX={version('jax')}`"
+    )
 print(f"{MODE}: {MODEL} from {inputs}, everything is written to {working}")
 
 # %% [markdown]
 # ## Workspace and model
 #
 # The workspace holds the data, the runs with their checkpoints, the answers and the scores. If the
-# output of an earlier session is attached, its workspace is taken over.
+# output of an earlier session is attached, its workspace is copied, and this session goes on from
+# it: an interrupted run from its newest checkpoint, and with `CONTINUE` also one that its time
+# budget ended.
 #
 # Nothing in this process touches the TPU: whoever holds it first keeps it, and that has to be the
 # process that trains.
 
 # %%
-import shutil
-
 from tunix_core import Workspace
+from tunix_core.errors import TunixError
 from tunix_jax.models.location import locate
 
 os.environ |= {"TUNIX_MODELS": str(inputs), "JAX_PLATFORMS": recipe["platform"]}
 os.environ |= {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
 model_directory = locate(MODEL)
-earlier = sorted(path.parent for path in inputs.rglob("workspace/tunix.db"))
-if earlier and not (working / "workspace").exists():
-    shutil.copytree(earlier[-1], working / "workspace", copy_function=shutil.copyfile)
-workspace = Workspace(working / "workspace")
+earlier = sorted(inputs.rglob("workspace/tunix.db"), key=lambda path: path.stat().st_mtime)
+if earlier:
+    workspace = Workspace.copy(earlier[-1].parent, working / "workspace")
+else:
+    workspace = Workspace(working / "workspace")
 print(f"model: {model_directory}")
 workspace
 
@@ -174,16 +194,16 @@ workspace
 
 # %%
 settings = {**recipe["trainer"], "steps": STEPS}
-command = [sys.executable, "-m", "tunix_core.cli", "--workspace", str(workspace.paths.root), "fit"]
-command += ["--model", str(model_directory)]
-command += [f"--set={key}={value}" for key, value in settings.items() if value is not None]
-done = subprocess.run(command, capture_output=True, text=True)
-print(done.stdout, done.stderr, sep="\n")
-if done.returncode:
-    raise SystemExit(
-        "the lines above say what to change in the parameters; where they say that there is "
-        "no TPU, choose the accelerator TPU VM v5e-8"
-    )
+if TRAINER == "jax":
+    given = [f"--set={key}={value}" for key, value in settings.items() if value is not None]
+    place = ["--workspace", str(workspace.paths.root)]
+    done = run("tunix_core.cli", *place, "fit", "--model", str(model_directory), *given)
+    print(done.stdout, done.stderr, sep="\n")
+    if done.returncode:
+        raise TunixError(
+            "the lines above say what to change in the parameters",
+            "where there is no tpu: choose the accelerator TPU VM v5e-8",
+        )
 
 # %% [markdown]
 # ## Data
@@ -204,6 +224,8 @@ if done.returncode:
 # counts on the completion alone.
 
 # %%
+from hashlib import sha256
+
 from tunix_core.importing import ImportReport
 
 
@@ -218,13 +240,16 @@ for split, count in (("train", recipe["train_items"]), ("test", recipe["held_out
     say(split, workspace.traces.import_traces(traces, trace_ids=ids[split]))
 for path in sorted(inputs.rglob("*.traces.jsonl")):
     say(path.name, workspace.traces.import_file(path, trace_ids=ids["train"]))
-train_key, held_out_key = (
-    workspace.datasets.build(name, "v1", trace_ids=list(dict.fromkeys(ids[split]))).dataset_key
-    for name, split in (("train", "train"), ("held-out", "test"))
-)
+keys = {}
+for split, stored in ids.items():
+    chosen = list(dict.fromkeys(stored))
+    # Other data gets another name: a dataset never changes.
+    data = f"{MODE}-seed{SEED}-{sha256(''.join(chosen).encode()).hexdigest()[:8]}"
+    keys[split] = workspace.datasets.build(split, data, trace_ids=chosen).dataset_key
+train_key, held_out_key = keys["train"], keys["test"]
 overlap = workspace.datasets.overlap(train_key, held_out_key)
 if overlap:
-    raise SystemExit(f"{overlap} held-out questions are in your own traces: take them out")
+    raise TunixError(f"{overlap} held-out questions are in your own traces", "take them out")
 workspace.datasets.manifest(train_key)
 
 # %% [markdown]
@@ -242,34 +267,36 @@ workspace.datasets.manifest(train_key)
 # - **Devices**: all eight chips, the weights cut over them (FSDP).
 # - **Learning rate**: 2e-4, cosine, 50 steps of warm-up.
 # - **Passes**: two over 300,000 items, or what the time budget allows.
-# - **Time**: 8h30m of the session's nine hours, loading and compiling included. When they are over,
-#   the newest weights are saved.
+# - **Time**: 8h30m of the nine hours of a session, counted from its first cell. Then the newest
+#   weights are saved.
 #
 # A checkpoint is written every 200 steps. Killed at any moment, this cell goes on from the newest
 # one when it is run again, and ends with the same weights as if it had not been killed.
 
 # %%
 from tunix_core.durations import seconds
-from tunix_core.errors import TunixError
 from tunix_core.progress import TrainingProgress
 from tunix_core.records import Run
 
 
 def train(steps: int | None) -> Run:
     """Train, or go on with what an earlier attempt left."""
-    run = workspace.runs.create_or_resume(
+    spent = time.time() - begun.stat().st_mtime
+    training = workspace.runs.create_or_resume(
         train_key,
         TRAINER,
         {"model_id": MODEL, **recipe["trainer"], "steps": steps},
         seed=SEED,
         eval_dataset_key=held_out_key,
-        time_budget_s=seconds(TIME_BUDGET),
+        time_budget_s=max(seconds(TIME_BUDGET) - spent, 60.0),
     )
-    with TrainingProgress(workspace, run) as progress:
-        run = workspace.worker().execute(run.id, progress)
-    if run.status != "completed":
-        raise TunixError(f"training ended as {run.status}: {run.error}", "run this cell again")
-    return run
+    if CONTINUE and (training.result or {}).get("stop_reason") == "time_budget":
+        training = workspace.runs.resume(training.id)
+    with TrainingProgress(workspace, training) as progress:
+        training = workspace.worker().execute(training.id, progress)
+    if training.status != "completed":
+        raise TunixError(f"training ended as {training.status}: {training.error}")
+    return training
 
 
 trained = train(STEPS)
@@ -285,42 +312,11 @@ trained
 # workspace, from where training can go on.
 
 # %%
-import json
-import platform
+from tunix_core.submission import write_submission
 
 submission = working / "submission"
-files = workspace.paths.run(trained.id)
-
-
-def save(evaluations: dict[str, dict[str, float | None]]) -> None:
-    """Write the submission: model, adapter, manifest."""
-    for name in ("model", "adapter"):
-        shutil.rmtree(submission / name, ignore_errors=True)
-        if (files / name).is_dir():
-            shutil.copytree(files / name, submission / name, copy_function=os.link)
-    data = {key: workspace.datasets.manifest(key) for key in (train_key, held_out_key)}
-    last = max((p.name for p in (files / "checkpoints").iterdir() if p.name.isdigit()), key=int)
-    manifest = {
-        "mode": MODE,
-        "model": {"name": MODEL, "source": str(model_directory.relative_to(inputs))},
-        "run": {"id": trained.id, "completed_at": trained.completed_at, **outcome},
-        "config": trained.config,
-        "datasets": {
-            key: {"sha256": held.sha256, "items": held.trace_count} for key, held in data.items()
-        },
-        "overlap": overlap,
-        "evaluations": evaluations,
-        "checkpoint": f"workspace/runs/{trained.id}/checkpoints/{last}",
-        "versions": {
-            "python": platform.python_version(),
-            **{found.name: found.version for found in distributions()},
-        },
-    }
-    text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
-    (submission / "submission_manifest.json").write_text(text, encoding="utf-8")
-
-
-save({})
+facts = {"mode": MODE, "model": MODEL, "overlap": overlap}
+write_submission(workspace, trained.id, submission, facts=facts)
 print(*sorted(str(path.relative_to(working)) for path in submission.rglob("*")), sep="\n")
 
 # %% [markdown]
@@ -337,20 +333,19 @@ from tunix_core.records import Evaluation
 generation = GenerationConfig(max_new_tokens=recipe["max_new_tokens"])
 
 
-def evaluate(run: Run) -> list[Evaluation]:
+def evaluate(model: Run) -> list[Evaluation]:
     """Answer and judge; what was answered before is kept."""
-    workspace.predictions.create(run.id, held_out_key, generation)
-    return workspace.evaluations.run(run.id, held_out_key)
+    workspace.predictions.create(model.id, held_out_key, generation)
+    return workspace.evaluations.run(model.id, held_out_key)
 
 
-def scores(evaluations: list[Evaluation]) -> dict[str, float | None]:
-    """Score by evaluator."""
-    return {held.evaluator: held.score for held in evaluations}
+def say_scores(evaluations: list[Evaluation]) -> None:
+    """Print the score of each evaluator."""
+    print(*(f"{held.evaluator}: {held.score}" for held in evaluations), sep="\n")
 
 
 after = evaluate(trained)
-save({"after": scores(after)})
-print(scores(after))
+say_scores(after)
 after[0]
 
 # %% [markdown]
@@ -363,8 +358,9 @@ from tunix_core.plots import plot_outcome
 
 untrained = train(steps=0)
 before = evaluate(untrained)
-save({"before": scores(before), "after": scores(after)})
-print(scores(before))
+say_scores(before)
+judged = {"before": before, "after": after}
+write_submission(workspace, trained.id, submission, facts=facts, evaluations=judged)
 losses = [(line["step"], line["loss"]) for line in workspace.runs.metrics(trained.id)]
 plot_outcome(losses, before, after, submission / "outcome.png")
 

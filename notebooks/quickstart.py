@@ -114,19 +114,11 @@ untrained = train(steps=0)
 # %% [markdown]
 # ## Training
 #
-# This takes most of the minute.
+# This takes most of the minute. The run draws its own loss, in nats per token.
 
 # %%
 trained = train(STEPS)
 trained
-
-# %%
-from tunix_core.plots import metric_curves, plot_metric
-
-losses = metric_curves(ws.runs, [trained.id], "loss")
-(points,) = losses.values()
-print(f"loss, in nats per token: {points[0][1]:.3f} at first, {points[-1][1]:.3f} at last")
-plot_metric(losses, "loss", ws.paths.root / "loss.png")
 
 # %% [markdown]
 # ## Answers
@@ -162,8 +154,9 @@ print(f"always the most frequent answer: {constant:.3f}")
 after[0]
 
 # %%
-from tunix_core.plots import plot_outcome
+from tunix_core.plots import metric_curves, plot_outcome
 
+(points,) = metric_curves(ws.runs, [trained.id], "loss").values()
 picture = plot_outcome(points, before, after, ws.paths.root / "outcome.png")
 print(f"written to {picture.path}")
 picture
@@ -180,20 +173,14 @@ baseline, verdict = ws.regressions.check(trained.id, "untrained")
 print(f"regressed: {verdict.regressed}; {verdict.reason}")
 
 # %% [markdown]
-# ## The registry
+# ## The registry and the files
 #
-# A promoted model is a version that never changes, with its scores and where it came from.
+# A promoted model is a version that never changes, with its scores and where it came from. All but
+# the database is plain files, and the model is in the layout of Hugging Face.
 
 # %%
 version = ws.models.promote("quickstart", trained.id)
 print(f"{version.artifact}@{version.version}, {version.size_bytes:,} bytes, {version.sha256[:12]}")
-
-# %% [markdown]
-# ## The files
-#
-# All but the database is plain files. The model is in the layout of Hugging Face.
-
-# %%
 for artifact in ws.runs.artifacts(trained.id):
     if artifact.path.startswith(("model/", "predictions/", "metrics")):
         print(f"{artifact.size:>12,}  runs/{trained.id[:8]}.../{artifact.path}")
