@@ -134,7 +134,8 @@ def execute(name: str, python: Path, folder: Path, **parameters: str) -> Any:
     command += [part for key, value in parameters.items() for part in ("-p", key, value)]
     share = python.parent.parent / "share" / "jupyter"
     own = {"JUPYTER_PATH": str(share), "HOME": str(folder), "XDG_CACHE_HOME": str(folder)}
-    env = {**environment(), **own, "PIP_NO_COMPILE": "1"}
+    fast = {"PIP_NO_COMPILE": "1", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    env = {**environment(), **own, **fast}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     return read(output)

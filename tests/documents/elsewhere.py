@@ -20,7 +20,23 @@ class Elsewhere:
     by: str
 
 
+@frozen
+class Uncompared:
+    """A block of text that is not compared with what a command prints.
+
+    Args:
+        document: Where it stands.
+        begins: How it begins.
+        reason: Why not.
+    """
+
+    document: str
+    begins: str
+    reason: str
+
+
 JAX = "plugins/jax/tests"
+OFFLINE = "tests/test_wheelhouse.py::test_a_host_without_network_keeps_its_jax"
 ELSEWHERE = (
     Elsewhere("make install", "everything is installed here already", "make install"),
     Elsewhere("make demo", "it trains for minutes", "make demo"),
@@ -28,10 +44,18 @@ ELSEWHERE = (
     Elsewhere("make lint", "it looks at the code, not at a workspace", "make lint"),
     Elsewhere("make test-full", "this is part of it", "make test-full"),
     Elsewhere("make (test-)?wheels", "it takes minutes", "make test-wheels"),
+    Elsewhere("make wheelhouse .*", "it takes minutes", OFFLINE),
+    Elsewhere("pip freeze .* > host.txt", "it asks the host of a notebook", OFFLINE),
+    Elsewhere("pip install --no-index .*", "it needs the wheelhouse", OFFLINE),
     Elsewhere(
-        "make wheelhouse .*",
-        "it takes minutes",
-        "tests/test_wheelhouse.py::test_a_host_without_network_keeps_its_jax",
+        "make reference",
+        "it writes into the repository",
+        "tests/test_reference.py::test_the_pages_are_up_to_date",
+    ),
+    Elsewhere(
+        "make notebooks",
+        "it writes into the repository",
+        "tests/test_notebooks.py::test_the_pair_says_the_same",
     ),
     Elsewhere("tunix-rt( --workspace demo-workspace)? demo", "it trains for minutes", "make demo"),
     Elsewhere(
@@ -46,12 +70,28 @@ ELSEWHERE = (
     ),
 )
 
+UNCOMPARED = (
+    Uncompared(
+        "README.md",
+        "[6] Training small from scratch on 21000 items",
+        "the demo and the tests take minutes, and say how many",
+    ),
+    Uncompared(
+        "README.md",
+        "Three held-out items, as the trained model answered them",
+        "the demo takes minutes, and another processor gives other last digits",
+    ),
+    Uncompared("README.md", "source ─┐", "it is a drawing"),
+)
+
+# Documents whose commands together take minutes; only `make test-full` runs them.
+LONG = ("docs/cli.md",)
+
 # Commands that take what not every machine has; only `make test-full` runs them.
 FULL = ("tunix-rt fit .* --topology v5e.*",)
 
-# Sizes that take minutes on a CPU; `make test-full` runs these commands as they stand too.
+# What takes long on a CPU is tried with less; `make test-full` runs these commands as they stand.
 SMALLER = {
-    r"max_length=\d{4,}": "max_length=256",
-    r"model_id=small\b": "model_id=tiny",
+    r"runs start (?!.*--dry-run)": "runs start --dry-run ",
     r"fit --model small\b": "fit --model tiny",
 }

@@ -22,7 +22,6 @@ TINY = {"model_id": "tiny", "steps": 2, "eval_every": 1, "vocab_size": 300}
 # Commands that go on until they are stopped, with what they say once they work.
 SERVICES = {r"tunix-rt serve\b": " serves http", r"tunix-rt worker\b": "worker "}
 SERVER = "localhost:8000"
-LIMIT_S = 300
 
 
 class Stage:
@@ -30,10 +29,12 @@ class Stage:
 
     Args:
         directory: An empty directory.
+        limit_s: Seconds that a command may take.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, limit_s: float = 300.0) -> None:
         self.directory = directory
+        self._limit_s = limit_s
         self.environment = self._environment()
         for name, count in (("mine", TRAIN_ITEMS), ("held-out", HELD_OUT_ITEMS)):
             write_traces(directory / f"{name}.jsonl", name, count)
@@ -63,7 +64,7 @@ class Stage:
                 env=self.environment,
                 capture_output=True,
                 text=True,
-                timeout=LIMIT_S,
+                timeout=self._limit_s,
                 check=False,
             )
         said = done.stdout + done.stderr
