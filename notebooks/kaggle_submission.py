@@ -118,7 +118,8 @@ recipe, inputs, working = RECIPES[MODE], Path(INPUT).resolve(), Path(WORKING).re
 working.mkdir(parents=True, exist_ok=True)
 # The session has nine hours, however often its cells are run.
 begun = working / "session-begun"
-begun.touch(exist_ok=True)
+if not begun.exists():
+    begun.touch()
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
@@ -175,7 +176,7 @@ from tunix_core.errors import TunixError
 from tunix_jax.models.location import locate
 
 os.environ |= {"TUNIX_MODELS": str(inputs), "JAX_PLATFORMS": recipe["platform"]}
-os.environ |= {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+os.environ["HF_HUB_OFFLINE"] = "1"
 model_directory = locate(MODEL)
 earlier = sorted(inputs.rglob("workspace/tunix.db"), key=lambda path: path.stat().st_mtime)
 if earlier:

@@ -275,8 +275,10 @@ def test_a_time_budget_of_a_minute_ends_with_a_usable_model(
     assert ended["stop_reason"] == "time_budget"
     assert 0 < ended["steps"] < 1_000_000
 
+    begun = (working / "session-begun").stat().st_mtime
     subprocess.run(command, check=True, timeout=600)
     assert check_submission(working)["run"] == ended, "what has ended is left as it is"
+    assert (working / "session-begun").stat().st_mtime == begun, "the session goes on"
     subprocess.run([*command[:1], "TUNIX_CONTINUE=1", *command[1:]], check=True, timeout=600)
     assert check_submission(working)["run"]["steps"] > ended["steps"]
 
