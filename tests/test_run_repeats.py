@@ -104,6 +104,7 @@ def test_two_processes_that_ask_at_once_share_a_run(
     assert run.token == 1, "one of them executed it, once"
 
 
+@pytest.mark.full
 def test_a_script_that_is_killed_goes_on_when_it_is_started_again(
     counting_workspace: Workspace, tmp_path: Path
 ) -> None:
