@@ -178,9 +178,11 @@ class Runs:
         run = self.get(run_id)
         config = evolve(self.config(run), trainer=chosen, time_budget_s=time_budget_s)
         sources = (*RESUMABLE, "pending")
-        if store.requeue(self._database, run_id, sources, unstructure(config)):
-            self._describe(self.get(run_id))
-        return self.get(run_id)
+        requeued = store.requeue(self._database, run_id, sources, unstructure(config))
+        run = self.get(run_id)
+        if requeued:
+            self._describe(run)
+        return run
 
     def submit(self, request: TrainingRequest) -> Run:
         """Enqueue what was asked for; what is wrong with it shows when it is executed.

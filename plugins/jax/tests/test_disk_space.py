@@ -14,12 +14,12 @@ from tunix_core.protocols import TrainJob
 from tunix_core.records import Step, Trace
 from tunix_core.testing.trainer import RecordingReporter
 from tunix_jax.config import TrainerConfig
+from tunix_jax.fit.disk_space import checkpoint_bytes, model_bytes
 from tunix_jax.fit.targets import find_target
 from tunix_jax.model_directory import load_model
 from tunix_jax.models.shapes import SHAPES
 from tunix_jax.sharding import make_mesh
 from tunix_jax.trainer import JaxTrainer
-from tunix_jax.training.disk_space import checkpoint_bytes, model_bytes
 from tunix_jax.training.train_step import TrainProgram
 
 TINY: dict[str, Any] = {"model_id": "tiny", "rows": 4, "max_length": 64, "vocab_size": 300}

@@ -17,6 +17,7 @@ from tunix_jax.config import TrainerConfig
 from tunix_jax.data.packing import PackedRows, pack
 from tunix_jax.data.token_cache import read_examples, tokenized
 from tunix_jax.fit.check import compile_step
+from tunix_jax.fit.disk_space import check_disk
 from tunix_jax.generation.predictor import JaxPredictor
 from tunix_jax.model_directory import Origin, load_model, pretrained, save_model
 from tunix_jax.models.decoder import Decoder, Params
@@ -25,7 +26,6 @@ from tunix_jax.sharding import describe, make_mesh
 from tunix_jax.text.prompt_encoder import PromptEncoder, choose_markup
 from tunix_jax.text.tokenizer import TextTokenizer
 from tunix_jax.training.checkpoints import Checkpoints, Progress
-from tunix_jax.training.disk_space import check_disk
 from tunix_jax.training.distributed import join_processes
 from tunix_jax.training.loop import Training
 from tunix_jax.training.train_step import TrainProgram, TrainState, join_params

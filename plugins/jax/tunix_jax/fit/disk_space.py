@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from tunix_core.errors import UsageError
+from tunix_jax.fit.memory import gib
 from tunix_jax.training.train_step import TrainProgram
 
 
@@ -36,8 +37,8 @@ def check_disk(directory: Path, program: TrainProgram, export_dtype: str) -> Non
     free = shutil.disk_usage(directory).free
     if copies * checkpoint + model - held > free:
         raise UsageError(
-            f"the disk has {_gib(free)} GiB left: {copies} checkpoints of {_gib(checkpoint)} and "
-            f"a model of {_gib(model)} GiB do not fit",
+            f"the disk has {gib(free)} GiB left: {copies} checkpoints of {gib(checkpoint)} and "
+            f"a model of {gib(model)} GiB do not fit",
             "put the workspace elsewhere, lower keep_checkpoints and keep_best, raise "
             "checkpoint_every, set optimizer to adafactor, or train adapters: lora_rank",
         )
@@ -57,7 +58,3 @@ def model_bytes(program: TrainProgram, export_dtype: str) -> int:
 
 def _bytes(tree: Any) -> int:
     return sum(leaf.size * jnp.dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(tree))
-
-
-def _gib(count: int) -> str:
-    return f"{count / 2**30:.1f}"
