@@ -227,7 +227,7 @@ if TRAINER == "jax":
 # %%
 from hashlib import sha256
 
-from tunix_core.importing import ImportReport
+from tunix_core.traces.importing import ImportReport
 
 
 def say(what: str, report: ImportReport) -> None:
@@ -275,8 +275,8 @@ workspace.datasets.manifest(train_key)
 # one when it is run again, and ends with the same weights as if it had not been killed.
 
 # %%
-from tunix_core.durations import seconds
-from tunix_core.progress import TrainingProgress
+from tunix_core.base.durations import seconds
+from tunix_core.cli.progress import TrainingProgress
 from tunix_core.records import Run
 
 
@@ -355,7 +355,7 @@ after[0]
 # The same questions to the untrained model. The difference is tested item by item.
 
 # %%
-from tunix_core.plots import plot_outcome
+from tunix_core.rich.plots import plot_outcome
 
 untrained = train(steps=0)
 before = evaluate(untrained)

@@ -92,8 +92,8 @@ train_data
 # own.
 
 # %%
+from tunix_core.cli.progress import TrainingProgress
 from tunix_core.errors import TunixError
-from tunix_core.progress import TrainingProgress
 from tunix_core.records import Run
 
 
@@ -154,7 +154,7 @@ print(f"always the most frequent answer: {constant:.3f}")
 after[0]
 
 # %%
-from tunix_core.plots import metric_curves, plot_outcome
+from tunix_core.rich.plots import metric_curves, plot_outcome
 
 (points,) = metric_curves(ws.runs, [trained.id], "loss").values()
 picture = plot_outcome(points, before, after, ws.paths.root / "outcome.png")

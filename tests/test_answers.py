@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tunix_core.answers import answers_match
+from tunix_core.evaluators.answers import answers_match
 
 
 @pytest.mark.parametrize(

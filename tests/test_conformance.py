@@ -14,8 +14,7 @@ from tunix_core.codec import trace_to_json
 from tunix_core.evaluators.answer_correctness import AnswerCorrectness
 from tunix_core.evaluators.show_your_work import ShowYourWork
 from tunix_core.evaluators.step_validity import StepValidity
-from tunix_core.jsonl_source import JsonlSource
-from tunix_core.local_registry import LocalRegistry
+from tunix_core.models.local_registry import LocalRegistry
 from tunix_core.protocols import (
     Evaluator,
     Registry,
@@ -30,6 +29,7 @@ from tunix_core.testing.evaluator import EvaluatorConformance, Sample, completio
 from tunix_core.testing.registry import RegistryConformance
 from tunix_core.testing.source import SourceConformance
 from tunix_core.testing.trainer import TrainerConformance
+from tunix_core.traces.jsonl_source import JsonlSource
 
 
 class TestJsonl(SourceConformance):

@@ -12,8 +12,8 @@ import pytest
 
 from tunix_core import Workspace
 from tunix_core.errors import ConflictError, IntegrityError, NotFoundError, UsageError
-from tunix_core.exports import FORMATS
 from tunix_core.records import Step, Trace
+from tunix_core.traces.exports import FORMATS
 
 
 def trace(number: int, **meta: Any) -> Trace:

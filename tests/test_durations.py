@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tunix_core.durations import seconds
+from tunix_core.base.durations import seconds
 from tunix_core.errors import UsageError
 
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from tunix_core import Workspace
 from tunix_core.errors import UsageError
-from tunix_core.exports import FORMATS
 from tunix_core.plugins import Plugins
 from tunix_core.records import Step, Trace
+from tunix_core.traces.exports import FORMATS
 
 STORED = 700
 CREATED = "CREATED"

@@ -15,9 +15,9 @@ import pytest
 
 from tests.conftest import write_traces
 from tunix_core import Workspace
-from tunix_core.clock import uptime
-from tunix_core.importing import BATCH_RECORDS
-from tunix_core.local_registry import tree_digest
+from tunix_core.base.clock import uptime
+from tunix_core.models.local_registry import tree_digest
+from tunix_core.traces.importing import BATCH_RECORDS
 
 pytestmark = pytest.mark.full
 
@@ -119,7 +119,7 @@ def test_a_killed_training_resumes_to_the_same_model(
             if run.status == "running":
                 later = uptime() + 3600
                 with monkeypatch.context() as patch:
-                    patch.setattr("tunix_core.runs.uptime", lambda at=later: at)
+                    patch.setattr("tunix_core.runs.service.uptime", lambda at=later: at)
                     run = workspace.runs.get(run.id)
                 assert run.status == "failed", "a run whose worker died is found and marked"
                 assert run.error is not None

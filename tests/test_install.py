@@ -139,7 +139,7 @@ def test_the_demo_ends_with_what_is_missing(run: Run) -> None:
 
 def test_a_plot_without_matplotlib_is_one_clear_line(run: Run, tmp_path: Path) -> None:
     script = (
-        "from pathlib import Path; from tunix_core.plots import plot_metric; "
+        "from pathlib import Path; from tunix_core.rich.plots import plot_metric; "
         "plot_metric({'a': [(1, 2.0)]}, 'loss', Path('loss.png'))"
     )
     done = run("python", "-c", script)
@@ -148,7 +148,7 @@ def test_a_plot_without_matplotlib_is_one_clear_line(run: Run, tmp_path: Path) -
 
 
 CONFORMANCE = """
-from tunix_core.local_registry import LocalRegistry
+from tunix_core.models.local_registry import LocalRegistry
 from tunix_core.testing.registry import RegistryConformance
 
 class TestMine(RegistryConformance):

@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 
 from tests.conftest import write_traces
 from tunix_core import Workspace
+from tunix_core.base.clock import new_id
 from tunix_core.cli import cli
-from tunix_core.clock import new_id
 from tunix_core.errors import ConflictError, NotFoundError, UsageError
+from tunix_core.evaluation.verdicts import EXACT_EVALUATOR, decide
 from tunix_core.protocols import GenerationConfig
 from tunix_core.records import Evaluation, Run, Score
+from tunix_core.runs.requests import TrainingRequest
 from tunix_core.store import evaluations as store
-from tunix_core.training_requests import TrainingRequest
-from tunix_core.verdicts import EXACT_EVALUATOR, decide
 
 
 @pytest.fixture

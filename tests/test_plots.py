@@ -17,7 +17,7 @@ import pytest
 
 from tunix_core import Workspace
 from tunix_core.errors import UsageError
-from tunix_core.plots import Picture, draw_metric, metric_curves, plot_metric
+from tunix_core.rich.plots import Picture, draw_metric, metric_curves, plot_metric
 
 PLOT = [sys.executable, "-m", "tunix_core.cli", "--workspace", "workspace", "runs", "plot"]
 ESCAPE = "\x1b["

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from tests.conftest import write_traces
 from tunix_core import Workspace
+from tunix_core.base.clock import new_id
 from tunix_core.cli import cli
-from tunix_core.clock import new_id
 from tunix_core.errors import NotFoundError, UsageError
-from tunix_core.metric_checks import change, item_names, names_a_cost
+from tunix_core.evaluation.metric_checks import change, item_names, names_a_cost
 from tunix_core.plugins import Plugins
 from tunix_core.records import Evaluation, Run
 from tunix_core.store import evaluations as store

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from tests.conftest import write_traces
 from tunix_core import Workspace
-from tunix_core.clock import uptime
+from tunix_core.base.clock import uptime
 from tunix_core.records import Run
-from tunix_core.run_log import MAX_CHUNK_BYTES, STREAMS, LogChunk, RunLog, Stream
+from tunix_core.runs.log import MAX_CHUNK_BYTES, STREAMS, LogChunk, RunLog, Stream
 
 FED = st.lists(st.tuples(st.sampled_from(STREAMS), st.binary(max_size=40)), max_size=20)
 
@@ -203,7 +203,7 @@ def test_a_line_that_a_failing_disk_left_keeps_its_number(tmp_path: Path) -> Non
 FULL = """
 import resource, sys
 from pathlib import Path
-from tunix_core.run_log import RunLog
+from tunix_core.runs.log import RunLog
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 log = RunLog(Path(sys.argv[1]))
@@ -347,7 +347,7 @@ for n in range(20_000):
     first = len(chunks(workspace, run))
     with monkeypatch.context() as patch:
         later = uptime() + 3600
-        patch.setattr("tunix_core.runs.uptime", lambda: later)
+        patch.setattr("tunix_core.runs.service.uptime", lambda: later)
         assert workspace.runs.get(run.id).status == "failed"
     (workspace.paths.run(run.id) / "again").touch()
     workspace.runs.resume(run.id)

@@ -20,14 +20,14 @@ from tunix_core import Workspace
 from tunix_core.errors import ConfinementError, ConflictError, NotFoundError, UsageError
 from tunix_core.plugins import Plugins
 from tunix_core.records import Run
-from tunix_core.run_files import RunProgress
-from tunix_core.training_requests import (
+from tunix_core.runs.folder import RunProgress
+from tunix_core.runs.requests import (
     TrainingRequest,
     manifest_yaml,
     setting_names,
     training_manifest,
 )
-from tunix_core.worker import Worker
+from tunix_core.runs.worker import Worker
 
 REQUEST = TrainingRequest(dataset_key="numbers-v1", model_id="any", trainer="counting")
 

@@ -24,8 +24,9 @@ from tunix_core import Workspace
 from tunix_core.errors import ConflictError
 from tunix_core.plugins import Plugins
 from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus
-from tunix_core.runs import LEASE_S, Runs
-from tunix_core.training_requests import TrainingRequest
+from tunix_core.runs import Runs
+from tunix_core.runs.requests import TrainingRequest
+from tunix_core.runs.service import LEASE_S
 
 LEGAL: dict[RunStatus, set[RunStatus]] = {
     "pending": {"running", "cancelled"},
@@ -64,7 +65,7 @@ class RunStates(RuleBasedStateMachine):
         super().__init__()
         self.clock = 1_000_000.0
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr("tunix_core.runs.uptime", lambda: self.clock)
+        self.patch.setattr("tunix_core.runs.service.uptime", lambda: self.clock)
         self.folder = TemporaryDirectory()
         plugins = Plugins.of()
         self.open = [Workspace(Path(self.folder.name), plugins) for _ in range(2)]
@@ -213,7 +214,7 @@ def test_a_run_whose_worker_died_ends_as_was_asked(tmp_path: Path) -> None:
         ids = [runs.submit(request).id for _ in range(3)]
         lost, cancelled, busy = [run for _ in ids if (run := runs.claim("a worker"))]
         runs.cancel(cancelled.id)
-        patch.setattr("tunix_core.runs.uptime", lambda: 1e12)
+        patch.setattr("tunix_core.runs.service.uptime", lambda: 1e12)
         # A worker that is busy with its own run notices; nobody has to ask for the others.
         assert runs.heartbeat(busy) == "running"
         ended = {run.id: run for run in runs.list()}
@@ -233,7 +234,7 @@ def test_neither_a_clock_that_is_set_nor_a_restart_of_the_machine_deceives(tmp_p
             with pytest.MonkeyPatch.context() as clock:
                 clock.setattr("time.time", lambda at=later: at)
                 assert runs.get(run.id).status == "running"
-        patch.setattr("tunix_core.runs.uptime", lambda: 1.0)
+        patch.setattr("tunix_core.runs.service.uptime", lambda: 1.0)
         assert runs.get(run.id).status == "failed", "its worker ended with the machine"
 
 

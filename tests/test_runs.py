@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from tunix_core import Workspace, joining
-from tunix_core.clock import uptime
+from tunix_core import Workspace
+from tunix_core.base.clock import uptime
 from tunix_core.errors import (
     ConflictError,
     InvalidRecordError,
@@ -25,7 +25,8 @@ from tunix_core.errors import (
 )
 from tunix_core.protocols import GenerationConfig
 from tunix_core.records import Run
-from tunix_core.run_log import RunLog
+from tunix_core.runs import joining
+from tunix_core.runs.log import RunLog
 
 SLOW = {"steps": 400, "step_seconds": 0.05}
 
@@ -244,8 +245,8 @@ def test_a_cancelled_run_keeps_a_checkpoint_and_resumes_to_the_same_end(
 def test_a_run_that_is_slow_to_stop_is_not_taken_for_abandoned(
     counting_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tunix_core.runs.LEASE_S", 1.0)
-    monkeypatch.setattr("tunix_core.worker.HEARTBEAT_S", 0.2)
+    monkeypatch.setattr("tunix_core.runs.service.LEASE_S", 1.0)
+    monkeypatch.setattr("tunix_core.runs.worker.HEARTBEAT_S", 0.2)
     run = counting_workspace.runs.create("numbers-v1", "counting", {"steps": 9, "step_seconds": 4})
     seen: set[str] = set()
     over = threading.Event()
@@ -296,7 +297,7 @@ def test_a_database_that_cannot_be_written_to_for_a_while_ends_no_training(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("tunix_core.worker.HEARTBEAT_S", 0.2)
+    monkeypatch.setattr("tunix_core.runs.worker.HEARTBEAT_S", 0.2)
     run = counting_workspace.runs.create("numbers-v1", "counting", {"steps": 8, "step_seconds": 1})
 
     def hold() -> None:
@@ -329,7 +330,7 @@ def test_when_the_worker_is_killed_its_runner_dies_and_the_run_is_marked(
     assert len(losses(counting_workspace, run)) == seen, "the runner outlived its worker"
     assert counting_workspace.runs.get(run.id).status == "running", "its lease has not run out"
     later = uptime() + 60
-    monkeypatch.setattr("tunix_core.runs.uptime", lambda: later)
+    monkeypatch.setattr("tunix_core.runs.service.uptime", lambda: later)
     ended = counting_workspace.runs.get(run.id)
     assert ended.status == "failed"
     assert ended.error is not None

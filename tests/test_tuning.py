@@ -15,11 +15,11 @@ import tunix_tune.plugin
 from tests.conftest import write_traces
 from tests.samples.counting_trainer import CountingTrainer
 from tunix_core import Workspace, hookimpl
+from tunix_core.base.locks import FileLock
 from tunix_core.contributions import TrainerContribution
 from tunix_core.errors import ConflictError, InvalidRecordError, NotFoundError, UsageError
 from tunix_core.evaluators.answer_correctness import AnswerCorrectness
 from tunix_core.plugins import Plugins, Selection
-from tunix_core.processes import FileLock
 from tunix_core.records import Completion, Item, Score, TuningJob, TuningTrial
 
 STEPS = {"steps": {"type": "randint", "min": 1, "max": 40}}

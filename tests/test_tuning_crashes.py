@@ -108,7 +108,8 @@ def test_a_trial_whose_run_was_not_made_before_its_job_was_cancelled_is_ended(
 # Starts the command with leases that run out soon.
 HASTY = """
 import sys
-from tunix_core import runs, worker
+from tunix_core.runs import service as runs
+from tunix_core.runs import worker
 runs.LEASE_S, worker.HEARTBEAT_S = 2.0, 0.3
 from tunix_core.cli import main
 main(sys.argv[1:])

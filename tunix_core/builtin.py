@@ -17,7 +17,7 @@ def tunix_sources() -> list[SourceContribution]:
         SourceContribution(
             name="jsonl",
             summary="Traces as JSON lines, plain or compressed with gzip or zstd",
-            factory="tunix_core.jsonl_source:JsonlSource",
+            factory="tunix_core.traces.jsonl_source:JsonlSource",
             suffixes=(".jsonl", ".jsonl.gz", ".jsonl.zst"),
         )
     ]
@@ -50,7 +50,7 @@ def tunix_registries() -> list[RegistryContribution]:
         RegistryContribution(
             name="local",
             summary="Files on this machine, addressed by their content",
-            factory="tunix_core.local_registry:LocalRegistry",
+            factory="tunix_core.models.local_registry:LocalRegistry",
         )
     ]
 

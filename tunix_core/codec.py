@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from tunix_core._strict import CONVERTER, Problems, child_path
+from tunix_core.base.strict import CONVERTER, Problems, child_path
 from tunix_core.errors import InvalidRecordError
 from tunix_core.records import (
     MAX_ANSWER_CHARS,

@@ -12,9 +12,10 @@ from typing import Any, Protocol
 
 from attrs import field, frozen
 
+from tunix_core.base.files import write_atomically
 from tunix_core.codec import trace_to_json
 from tunix_core.errors import TunixError
-from tunix_core.files import write_atomically
+from tunix_core.evaluation.regressions import DEFAULT_COMPARATOR
 from tunix_core.protocols import GenerationConfig
 from tunix_core.records import (
     Completion,
@@ -26,7 +27,6 @@ from tunix_core.records import (
     Trace,
     Verdict,
 )
-from tunix_core.regressions import DEFAULT_COMPARATOR
 from tunix_core.workspace import Workspace
 
 EVALUATORS = ("answer_correctness", "show_your_work", "step_validity")

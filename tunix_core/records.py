@@ -386,8 +386,8 @@ class Evaluation:
         items_path: Per-item results as JSONL, relative to the workspace.
         predictions_sha256: Digest of the predictions that were judged.
         created_at: UTC ISO-8601.
-        verdict: What the evaluator's numbers come to, see :mod:`tunix_core.verdicts`; None when
-            it was stored without one.
+        verdict: What the evaluator's numbers come to, see
+            :mod:`tunix_core.evaluation.verdicts`; None when it was stored without one.
         grade: False when the numbers say nothing about the model.
         root: The workspace that it is in, when a service returned it.
     """

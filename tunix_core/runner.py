@@ -15,16 +15,17 @@ from pathlib import Path
 
 from attrs import evolve
 
+from tunix_core.base.files import write_atomically
+from tunix_core.base.locks import FileLock
 from tunix_core.codec import structure
-from tunix_core.dataset_files import DATA
+from tunix_core.datasets.files import DATA
 from tunix_core.errors import TunixError
-from tunix_core.files import write_atomically
-from tunix_core.joining import created_run
-from tunix_core.processes import FileLock, stop_when_parent_dies
 from tunix_core.protocols import GenerationConfig, Trainer, TrainJob
 from tunix_core.records import Run
-from tunix_core.reporter import RunReporter, SilentReporter
-from tunix_core.run_configs import RunConfig, trainer_config
+from tunix_core.runs.config import RunConfig, trainer_config
+from tunix_core.runs.joining import created_run
+from tunix_core.runs.processes import stop_when_parent_dies
+from tunix_core.runs.reporter import RunReporter, SilentReporter
 from tunix_core.workspace import Workspace
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from attrs import Attribute, field, frozen
 
-from tunix_core._strict import child_path
+from tunix_core.base.strict import child_path
 from tunix_core.codec import canonical_json, check_json, structure
 from tunix_core.errors import InvalidRecordError
 

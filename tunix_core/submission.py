@@ -11,8 +11,8 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+from tunix_core.base.files import write_atomically
 from tunix_core.errors import UsageError
-from tunix_core.files import write_atomically
 from tunix_core.records import Evaluation, Run
 from tunix_core.workspace import Workspace
 

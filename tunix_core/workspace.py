@@ -8,22 +8,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from tunix_core.base.paths import WorkspacePaths
 from tunix_core.errors import UsageError
-from tunix_core.paths import WorkspacePaths
 from tunix_core.plugins import Plugins
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
     from tunix_core.datasets import Datasets
-    from tunix_core.evaluations import Evaluations
+    from tunix_core.evaluation import Evaluations
+    from tunix_core.evaluation.predictions import Predictions
+    from tunix_core.evaluation.regressions import Regressions
     from tunix_core.models import Models
-    from tunix_core.predictions import Predictions
-    from tunix_core.regressions import Regressions
     from tunix_core.runs import Runs
+    from tunix_core.runs.worker import Worker
     from tunix_core.traces import Traces
     from tunix_core.tuning import Tuning
-    from tunix_core.worker import Worker
 
 
 class Workspace:
@@ -77,13 +77,13 @@ class Workspace:
 
     @cached_property
     def predictions(self) -> Predictions:
-        from tunix_core.predictions import Predictions
+        from tunix_core.evaluation.predictions import Predictions
 
         return Predictions(self.plugins, self.paths, self.datasets, self.runs)
 
     @cached_property
     def evaluations(self) -> Evaluations:
-        from tunix_core.evaluations import Evaluations
+        from tunix_core.evaluation import Evaluations
 
         return Evaluations(
             self.database, self.plugins, self.paths, self.datasets, self.runs, self.predictions
@@ -91,7 +91,7 @@ class Workspace:
 
     @cached_property
     def regressions(self) -> Regressions:
-        from tunix_core.regressions import Regressions
+        from tunix_core.evaluation.regressions import Regressions
 
         return Regressions(self.database, self.plugins, self.evaluations)
 
@@ -111,7 +111,7 @@ class Workspace:
 
     def worker(self, time_limit_s: float | None = None) -> Worker:
         """A worker for this workspace's runs; with none to execute it moves tuning jobs on."""
-        from tunix_core.worker import Worker
+        from tunix_core.runs.worker import Worker
 
         def advance_tuning() -> bool:
             return self.tuning.advance(stopping=lambda: worker.stopping)
@@ -139,7 +139,7 @@ class Workspace:
             UsageError: ``source`` is no workspace.
             TunixError: The disk is full; nothing is left behind.
         """
-        from tunix_core.files import copy_tree
+        from tunix_core.base.files import copy_tree
 
         target = _chosen(directory)
         if not target.exists():

@@ -23,7 +23,7 @@ from peers.inputs import SEED
 
 from tunix_core.plugins import Plugins
 from tunix_core.protocols import TrainJob
-from tunix_core.reporter import RunReporter
+from tunix_core.runs.reporter import RunReporter
 from tunix_jax.config import TrainerConfig
 from tunix_jax.fit.check import compile_step
 from tunix_jax.sharding import make_mesh

@@ -16,9 +16,9 @@ from typing import Any
 from attrs import frozen
 
 from tunix_core import hookimpl
+from tunix_core.base.files import write_atomically
 from tunix_core.contributions import TrainerContribution
 from tunix_core.errors import TunixError, UsageError
-from tunix_core.files import write_atomically
 from tunix_core.protocols import GenerationConfig, Reporter, StopReason, TrainJob, TrainResult
 from tunix_core.records import Completion, Prompt
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import click
 
+from tunix_core.base.files import atomic_file
 from tunix_core.cli._common import parse_pairs, pass_workspace
 from tunix_core.cli._output import emit, json_option, print_fields, print_table, say
+from tunix_core.cli.progress import Progress
 from tunix_core.cli.traces import import_one, report_row, say_rejects
 from tunix_core.codec import unstructure
 from tunix_core.errors import UsageError
-from tunix_core.exports import FORMATS
-from tunix_core.files import atomic_file
-from tunix_core.progress import Progress
 from tunix_core.records import DatasetManifest
+from tunix_core.traces.exports import FORMATS
 from tunix_core.workspace import Workspace
 
 

@@ -11,12 +11,12 @@ import click
 from tunix_core.cli._common import pass_workspace
 from tunix_core.cli._output import emit, json_option, print_table, say
 from tunix_core.cli.evaluations import leaderboard_rows
+from tunix_core.cli.progress import Progress, TrainingProgress
 from tunix_core.demo import DemoConfig, DemoResult, run_demo
 from tunix_core.errors import UsageError
-from tunix_core.evaluations import DEFAULT_JUDGE
-from tunix_core.plots import plot_outcome
-from tunix_core.progress import Progress, TrainingProgress
+from tunix_core.evaluation.service import DEFAULT_JUDGE
 from tunix_core.records import Run
+from tunix_core.rich.plots import plot_outcome
 from tunix_core.workspace import Workspace
 
 LEADERBOARD_ROWS = 5

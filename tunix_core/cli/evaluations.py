@@ -10,10 +10,10 @@ import click
 
 from tunix_core.cli._common import parse_pairs, pass_workspace
 from tunix_core.cli._output import emit, json_option, print_table
+from tunix_core.cli.progress import Progress
 from tunix_core.codec import structure, unstructure
 from tunix_core.errors import InvalidRecordError, UsageError
-from tunix_core.evaluations import DEFAULT_EVALUATORS, DEFAULT_JUDGE
-from tunix_core.progress import Progress
+from tunix_core.evaluation.service import DEFAULT_EVALUATORS, DEFAULT_JUDGE
 from tunix_core.protocols import GenerationConfig
 from tunix_core.records import Estimate, Evaluation
 from tunix_core.workspace import Workspace

@@ -10,7 +10,7 @@ import click
 from tunix_core.cli._common import pass_workspace
 from tunix_core.cli._output import emit, json_option, print_fields, print_table, say
 from tunix_core.codec import unstructure
-from tunix_core.models import DEFAULT_REGISTRY
+from tunix_core.models.service import DEFAULT_REGISTRY
 from tunix_core.records import ModelVersion
 from tunix_core.workspace import Workspace
 

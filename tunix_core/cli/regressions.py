@@ -8,9 +8,9 @@ from tunix_core.cli._common import pass_workspace, refuse_given
 from tunix_core.cli._output import emit, json_option, print_fields, print_table
 from tunix_core.codec import unstructure
 from tunix_core.errors import UsageError
+from tunix_core.evaluation.regressions import DEFAULT_COMPARATOR
 from tunix_core.protocols import Tolerance
 from tunix_core.records import Baseline, MetricCheck, Verdict
-from tunix_core.regressions import DEFAULT_COMPARATOR
 from tunix_core.workspace import Workspace
 
 SHOWN = 10

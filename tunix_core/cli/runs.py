@@ -8,16 +8,16 @@ from typing import Any, get_args
 
 import click
 
-from tunix_core import joining
+from tunix_core.base.durations import seconds
 from tunix_core.cli._common import pass_workspace, settings_option
 from tunix_core.cli._output import emit, json_option, print_fields, print_table, say
+from tunix_core.cli.progress import TrainingProgress
 from tunix_core.codec import unstructure
-from tunix_core.durations import seconds
 from tunix_core.errors import TunixError, UsageError
-from tunix_core.progress import TrainingProgress
 from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus
-from tunix_core.run_log import RunLog
-from tunix_core.training_requests import Mode
+from tunix_core.runs import joining
+from tunix_core.runs.log import RunLog
+from tunix_core.runs.requests import Mode
 from tunix_core.workspace import Workspace
 
 
@@ -309,7 +309,7 @@ def plot(workspace: Workspace, run_ids: tuple[str, ...], metric: str, output: Pa
       tunix-rt runs plot 4f0c2a1b 77fe65b2 --metric eval_loss
       tunix-rt runs plot 4f0c2a1b -o loss.png
     """
-    from tunix_core.plots import draw_metric, metric_curves, plot_metric
+    from tunix_core.rich.plots import draw_metric, metric_curves, plot_metric
 
     series = metric_curves(workspace.runs, run_ids, metric)
     if output is None:

@@ -11,14 +11,14 @@ from typing import Any, BinaryIO
 import click
 from attrs import asdict
 
+from tunix_core.base.files import atomic_file
 from tunix_core.cli._common import pass_workspace, settings_option
 from tunix_core.cli._output import emit, json_option, print_table, say
+from tunix_core.cli.progress import Progress
 from tunix_core.codec import trace_to_json, unstructure
 from tunix_core.errors import UsageError
-from tunix_core.files import atomic_file
-from tunix_core.progress import Progress
 from tunix_core.records import StoredTrace, Trace
-from tunix_core.traces import ImportReport, ScoredTrace, TraceScore
+from tunix_core.traces.service import ImportReport, ScoredTrace, TraceScore
 from tunix_core.workspace import Workspace
 
 EXCERPT_CHARS = 60

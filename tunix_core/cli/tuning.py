@@ -12,9 +12,9 @@ import click
 
 from tunix_core.cli._common import parse_pairs, pass_workspace, settings_option
 from tunix_core.cli._output import emit, json_option, print_fields, print_table, say
+from tunix_core.cli.progress import Progress
 from tunix_core.codec import loads, unstructure
 from tunix_core.errors import InvalidRecordError, TunixError, UsageError
-from tunix_core.progress import Progress
 from tunix_core.records import TuningJob, TuningTrial
 from tunix_core.workspace import Workspace
 

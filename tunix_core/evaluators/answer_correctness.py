@@ -6,7 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from tunix_core.answers import answers_match, describe_type
+from tunix_core.evaluators.answers import answers_match, describe_type
 from tunix_core.evaluators.common import labels, scorecard
 from tunix_core.records import Completion, Item, Score, Scorecard
 from tunix_core.rendering import extract_work

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tunix_core.evaluators.statistics import estimate, grouped
 from tunix_core.records import Item, Score, Scorecard
-from tunix_core.statistics import estimate, grouped
 
 LABELS = ("category", "family", "difficulty")
 

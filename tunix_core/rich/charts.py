@@ -6,9 +6,9 @@ import io
 import math
 from collections.abc import Mapping
 
-from tunix_core.curves import Points, thin
-from tunix_core.readable import figure
+from tunix_core.rich.curves import Points, thin
 from tunix_core.rich.markup import Html, note, table
+from tunix_core.rich.readable import figure
 
 # The drawing library wants a colour; this one is replaced by that of the text around.
 _INK = "#010203"

@@ -7,12 +7,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import trace_from_json
-from tunix_core.dataset_files import DATA
-from tunix_core.paths import WorkspacePaths
-from tunix_core.readable import when
+from tunix_core.datasets.files import DATA
 from tunix_core.records import DatasetManifest, Trace
 from tunix_core.rich.markup import Html, attempt, facts, heading, text, whole
+from tunix_core.rich.readable import when
 from tunix_core.rich.work import work
 
 SAMPLE = 3

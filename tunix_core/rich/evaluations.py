@@ -11,12 +11,11 @@ from typing import Any
 
 from attrs import frozen
 
-from tunix_core import prediction_files, shown_steps
+from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import trace_from_json
-from tunix_core.dataset_files import DATA
-from tunix_core.paths import WorkspacePaths
+from tunix_core.datasets.files import DATA
+from tunix_core.evaluation import prediction_files, shown_steps
 from tunix_core.plugins import Plugins
-from tunix_core.readable import NOTHING, bare, figure, short, when
 from tunix_core.records import Completion, Estimate, Evaluation, Item
 from tunix_core.rendering import extract_work
 from tunix_core.rich.markup import (
@@ -32,6 +31,7 @@ from tunix_core.rich.markup import (
     table,
     whole,
 )
+from tunix_core.rich.readable import NOTHING, bare, figure, short, when
 from tunix_core.rich.work import judged, work
 
 GROUPS = ("family", "category", "difficulty")

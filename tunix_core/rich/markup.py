@@ -7,8 +7,8 @@ from html import escape
 from typing import Any
 
 from tunix_core.errors import one_line
-from tunix_core.readable import NOTHING, figure, value
 from tunix_core.records import Estimate
+from tunix_core.rich.readable import NOTHING, figure, value
 
 MOST_CHARS = 1200
 MOST_ROWS = 30

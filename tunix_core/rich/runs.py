@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tunix_core import run_files
-from tunix_core.curves import curves
-from tunix_core.paths import WorkspacePaths
-from tunix_core.readable import short, when
+from tunix_core.base.paths import WorkspacePaths
 from tunix_core.records import TERMINAL_STATUSES, Run
 from tunix_core.rich import charts
+from tunix_core.rich.curves import curves
 from tunix_core.rich.markup import Html, attempt, facts, heading, note, span, text, whole
+from tunix_core.rich.readable import short, when
+from tunix_core.runs import folder as run_files
 
 # These are drawn together: the loss on what is trained, and on what is held out.
 LOSSES = {"loss": "loss", "eval_loss": "held-out loss"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tunix_core.evaluation.shown_steps import ShownStep
 from tunix_core.rich.markup import Html, note, span, text
-from tunix_core.shown_steps import ShownStep
 
 MOST_STEPS = 30
 

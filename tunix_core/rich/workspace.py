@@ -9,14 +9,14 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import loads
-from tunix_core.dataset_files import MANIFEST
-from tunix_core.paths import WorkspacePaths
-from tunix_core.readable import bare, short, when
+from tunix_core.datasets.files import MANIFEST
+from tunix_core.evaluation.verdicts import EXACT_EVALUATOR
 from tunix_core.rich.markup import Html, attempt, estimate, facts, heading, table, whole
+from tunix_core.rich.readable import bare, short, when
 from tunix_core.rich.runs import status
 from tunix_core.store import evaluations, models, open_database, run_totals, runs, traces
-from tunix_core.verdicts import EXACT_EVALUATOR
 
 NEWEST = 5
 # Of a larger manifest, which is large by its trace ids, only the two ends are read.

@@ -12,7 +12,7 @@ from attrs import evolve
 
 from tunix_core.codec import trace_to_json
 from tunix_core.errors import TunixError
-from tunix_core.local_registry import tree_digest
+from tunix_core.models.local_registry import tree_digest
 from tunix_core.protocols import (
     GenerationConfig,
     Predictor,

@@ -12,7 +12,7 @@ from tunix_core import Workspace
 from tunix_core.errors import TunixError
 from tunix_core.plugins import Plugins
 from tunix_core.records import Run
-from tunix_core.worker import Worker
+from tunix_core.runs.worker import Worker
 from tunix_http.prometheus import Metrics
 from tunix_http.rediai_health import RediaiHealth
 from tunix_http.settings import Settings

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from tunix_core import Workspace
-from tunix_core.worker import Worker
+from tunix_core.runs.worker import Worker
 
 RETRY_S = 5.0
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunix_core.curves import thin
+from tunix_core.rich.curves import thin
 from tunix_http.page.figures import lines
 
 HELPERS = {"fetchJSON", "ApiError"}

@@ -10,8 +10,8 @@ import httpx2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunix_core import shown_steps
 from tunix_core.codec import unstructure
+from tunix_core.evaluation import shown_steps
 from tunix_core.plugins import Plugins
 from tunix_core.records import Item, Step, Trace
 from tunix_generators.mix import DevReasoning

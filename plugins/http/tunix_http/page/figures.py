@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from tunix_core.curves import Points
+from tunix_core.rich.curves import Points
 
 Figure = dict[str, Any]
 

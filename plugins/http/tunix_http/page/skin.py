@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from tunix_core.readable import bare, figure, short, value, when
+from tunix_core.rich.readable import bare, figure, short, value, when
 
 TEMPLATES = Path(__file__).parent / "templates"
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")

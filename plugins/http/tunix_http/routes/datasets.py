@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 from starlette.responses import Response
 
 from tunix_core import Workspace
-from tunix_core.dataset_files import MANIFEST
+from tunix_core.datasets.files import MANIFEST
 from tunix_core.errors import ConflictError, TunixError, UsageError
-from tunix_core.traces import ImportReport
+from tunix_core.traces.service import ImportReport
 from tunix_http.ingestion import MAX_IDS, FirstIds, readable_file
 from tunix_http.json_body import RequestRefused, item
 from tunix_http.lines import NDJSON, lines_response

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from tunix_core import Workspace
 from tunix_core.errors import ConflictError
-from tunix_core.evaluations import DEFAULT_JUDGE
+from tunix_core.evaluation.service import DEFAULT_JUDGE
 from tunix_http.operations import Call, Operations
 from tunix_http.wire.common import Pagination
 from tunix_http.wire.evaluation import (

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from tunix_core import Workspace
 from tunix_core.codec import trace_to_json
 from tunix_core.records import StoredTrace
-from tunix_core.trace_scoring import ScoredTrace
+from tunix_core.traces.scoring import ScoredTrace
 from tunix_http.operations import JSON, Call, Operations
 from tunix_http.wire.common import PageQuery
 from tunix_http.wire.traces import (

@@ -13,7 +13,7 @@ from tunix_core import Workspace
 from tunix_core.codec import check_json
 from tunix_core.errors import UsageError
 from tunix_core.records import Run
-from tunix_core.training_requests import (
+from tunix_core.runs.requests import (
     Mode,
     TrainingRequest,
     manifest_yaml,

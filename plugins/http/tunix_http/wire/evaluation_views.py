@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from tunix_core import Workspace
-from tunix_core.metric_checks import item_names
+from tunix_core.evaluation.metric_checks import item_names
 from tunix_core.records import Evaluation, Score
 from tunix_http.wire.evaluation import (
     DetailedMetric,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from tunix_core.base.files import sync_directory
 from tunix_core.errors import TunixError
-from tunix_core.files import sync_directory
 
 
 @contextmanager

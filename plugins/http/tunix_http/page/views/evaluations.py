@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tunix_core import Workspace, shown_steps
+from tunix_core import Workspace
 from tunix_core.errors import IntegrityError, NotFoundError
+from tunix_core.evaluation import shown_steps
 from tunix_core.records import Completion, Evaluation, Item, Score
 from tunix_core.rendering import extract_work
 from tunix_http.page.pages import Data, Page

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tunix_core import Workspace
-from tunix_core.dataset_files import MANIFEST
+from tunix_core.datasets.files import MANIFEST
 from tunix_core.errors import NotFoundError
 from tunix_core.records import TERMINAL_STATUSES, Run
 

@@ -6,9 +6,9 @@ from collections import deque
 from typing import Any, get_args
 
 from tunix_core import Workspace
-from tunix_core.curves import Points, curves, thin
 from tunix_core.errors import UsageError
 from tunix_core.records import TERMINAL_STATUSES, Evaluation, Run, RunStatus
+from tunix_core.rich.curves import Points, curves, thin
 from tunix_http.page.figures import Figure, lines
 from tunix_http.page.pages import Data, Page
 from tunix_http.page.panels import panels

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tunix_core import Workspace, shown_steps
+from tunix_core import Workspace
 from tunix_core.errors import UsageError
+from tunix_core.evaluation import shown_steps
 from tunix_core.records import Item, StoredTrace
-from tunix_core.traces import ScoredTrace
+from tunix_core.traces.service import ScoredTrace
 from tunix_http.page.pages import Data, Page
 from tunix_http.page.panels import panels
 from tunix_http.page.query import Query, Window

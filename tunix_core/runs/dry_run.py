@@ -17,8 +17,8 @@ from tunix_core.plugins import Plugins
 from tunix_core.protocols import Trainer
 from tunix_core.records import Item, Run
 from tunix_core.rendering import render
-from tunix_core.run_configs import RunConfig, requested, trainer_config
-from tunix_core.training_requests import manifest_yaml, training_manifest
+from tunix_core.runs.config import RunConfig, requested, trainer_config
+from tunix_core.runs.requests import manifest_yaml, training_manifest
 
 EXAMPLES = 5
 SHOWN_CHARS = 80

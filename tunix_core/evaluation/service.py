@@ -11,21 +11,21 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from tunix_core.clock import new_id, now
+from tunix_core.base.clock import new_id, now
+from tunix_core.base.locks import FileLock
+from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import structure
 from tunix_core.contributions import EvaluatorContribution
 from tunix_core.datasets import Datasets
 from tunix_core.errors import ConflictError, NotFoundError, TunixError, UsageError
-from tunix_core.judging import NothingSaid, Progress, judge_items
-from tunix_core.paths import WorkspacePaths
+from tunix_core.evaluation.judging import NothingSaid, Progress, judge_items
+from tunix_core.evaluation.predictions import Predictions, PredictionSet
+from tunix_core.evaluation.verdicts import RunVerdict, decide
 from tunix_core.plugins import Plugins, Provided
-from tunix_core.predictions import Predictions, PredictionSet
-from tunix_core.processes import FileLock
 from tunix_core.protocols import Evaluator, GenerationConfig
 from tunix_core.records import TERMINAL_STATUSES, Evaluation, Item, Run, Score, located
 from tunix_core.runs import Runs
 from tunix_core.store import evaluations as store
-from tunix_core.verdicts import RunVerdict, decide
 
 DEFAULT_JUDGE = "answer_correctness"
 DEFAULT_EVALUATORS = (DEFAULT_JUDGE, "show_your_work", "step_validity")
@@ -119,7 +119,7 @@ class Evaluations:
         return self._evaluate(provided, predictions, list(self._datasets.items(key)), on_progress)
 
     def verdict(self, evaluation: Evaluation) -> RunVerdict:
-        """What an evaluation comes to, by the rules of :mod:`tunix_core.verdicts`."""
+        """What an evaluation comes to, by the rules of :mod:`tunix_core.evaluation.verdicts`."""
         if evaluation.verdict is not None:
             return evaluation.verdict
         return decide(evaluation.evaluator, evaluation.score, self.scores(evaluation))

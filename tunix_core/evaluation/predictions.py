@@ -9,19 +9,28 @@ from pathlib import Path
 
 from attrs import frozen
 
+from tunix_core.base.files import write_atomically
+from tunix_core.base.locks import FileLock
+from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import structure, unstructure
 from tunix_core.datasets import Datasets
 from tunix_core.errors import ConflictError, IntegrityError, NotFoundError
-from tunix_core.files import write_atomically
-from tunix_core.paths import WorkspacePaths
+from tunix_core.evaluation.prediction_files import (
+    DATA,
+    META,
+    folder_of,
+    format_line,
+    parse_line,
+    read_meta,
+)
 from tunix_core.plugins import Plugins
-from tunix_core.prediction_files import DATA, META, folder_of, format_line, parse_line, read_meta
-from tunix_core.processes import FileLock, run_child
 from tunix_core.protocols import GenerationConfig, Predictor, Trainer
 from tunix_core.records import Completion, Item, Prompt, Run
 from tunix_core.rendering import render
-from tunix_core.run_log import RunLog
-from tunix_core.runs import RunConfig, Runs
+from tunix_core.runs import Runs
+from tunix_core.runs.log import RunLog
+from tunix_core.runs.processes import run_child
+from tunix_core.runs.service import RunConfig
 
 Progress = Callable[[int, int], None]
 

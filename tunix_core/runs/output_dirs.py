@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path, PurePosixPath
 
-from tunix_core.clock import new_id
+from tunix_core.base.clock import new_id
 from tunix_core.errors import ConflictError, UsageError
 
 _HINT = "give a relative path without '..'; it is taken below outputs/ in the workspace"

@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 
 from tunix_core.codec import structure, unstructure
 from tunix_core.errors import TunixError
-from tunix_core.predictions import PredictionSet
+from tunix_core.evaluation.predictions import PredictionSet
 from tunix_core.protocols import Evaluator
 from tunix_core.records import Completion, Item, Score, Scorecard
 

@@ -1,4 +1,4 @@
-"""Runs of trainers: created here, executed by :mod:`tunix_core.worker`."""
+"""Runs of trainers: created here, executed by :mod:`tunix_core.runs.worker`."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from uuid import UUID, uuid5
 from attrs import evolve
 from sqlite_utils import Database
 
-from tunix_core import output_dirs, run_files
-from tunix_core.clock import new_id, now, uptime
+from tunix_core.base.clock import new_id, now, uptime
+from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import canonical_json, structure, unstructure
 from tunix_core.contributions import TrainerContribution
 from tunix_core.datasets import Datasets
-from tunix_core.dry_run import dry_run, find_datasets
 from tunix_core.errors import ConflictError, NotFoundError, TunixError, UsageError
-from tunix_core.paths import WorkspacePaths
 from tunix_core.plugins import Plugins, Provided
-from tunix_core.processes import POLL_S
 from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus, RunTotal, located
 from tunix_core.rendering import TEMPLATES
-from tunix_core.run_configs import RunConfig, trainer_config
-from tunix_core.run_files import Artifact, RunProgress
-from tunix_core.run_log import RunLog, RunOutput, run_log
+from tunix_core.runs import folder as run_files
+from tunix_core.runs import output_dirs
+from tunix_core.runs.config import RunConfig, trainer_config
+from tunix_core.runs.dry_run import dry_run, find_datasets
+from tunix_core.runs.folder import Artifact, RunProgress
+from tunix_core.runs.log import RunLog, RunOutput, run_log
+from tunix_core.runs.processes import POLL_S
+from tunix_core.runs.requests import Mode, TrainingRequest
 from tunix_core.store import runs as store
 from tunix_core.store.run_totals import totals
-from tunix_core.training_requests import Mode, TrainingRequest
 
 __all__ = ["RunConfig", "Runs"]
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tunix_core.clock import new_id
+from tunix_core.base.clock import new_id
+from tunix_core.base.files import atomic_file, sync_directory, write_atomically
+from tunix_core.base.locks import FileLock
 from tunix_core.codec import loads, structure, unstructure
 from tunix_core.errors import ConflictError, IntegrityError, TunixError
-from tunix_core.files import atomic_file, sync_directory, write_atomically
-from tunix_core.processes import FileLock
 from tunix_core.records import DatasetManifest
 
 MANIFEST = "manifest.json"

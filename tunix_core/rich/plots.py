@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from tunix_core.curves import Points, curves, thin
 from tunix_core.errors import UsageError
-from tunix_core.readable import short
 from tunix_core.records import Evaluation
+from tunix_core.rich.curves import Points, curves, thin
+from tunix_core.rich.readable import short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

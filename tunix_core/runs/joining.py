@@ -10,12 +10,12 @@ import json
 import os
 import socket
 
+from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import structure
 from tunix_core.errors import ConflictError, NotFoundError
-from tunix_core.paths import WorkspacePaths
-from tunix_core.processes import run_child
 from tunix_core.records import Run
-from tunix_core.run_log import RunLog
+from tunix_core.runs.log import RunLog
+from tunix_core.runs.processes import run_child
 
 
 def created_run(paths: WorkspacePaths, run_id: str) -> Run:

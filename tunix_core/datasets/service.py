@@ -11,20 +11,20 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from tunix_core import exports
-from tunix_core.clock import new_id, now
+from tunix_core.base.clock import new_id, now
+from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import check_json, loads, structure, trace_from_json
-from tunix_core.dataset_files import DATA, MANIFEST, Progress, publish, scan
+from tunix_core.datasets.files import DATA, MANIFEST, Progress, publish, scan
+from tunix_core.datasets.selection import Selection, Strategy, choose, choose_mix
 from tunix_core.errors import IntegrityError, NotFoundError, UsageError, did_you_mean
-from tunix_core.paths import WorkspacePaths
 from tunix_core.plugins import Plugins
 from tunix_core.records import DatasetManifest, Item, Trace, located
-from tunix_core.selection import Selection, Strategy, choose, choose_mix
 from tunix_core.store import imports
 from tunix_core.store import traces as store
 from tunix_core.store.labels import Matches
-from tunix_core.traces import ImportReport, Traces
-from tunix_core.traces import Progress as ImportProgress
+from tunix_core.traces import Traces, exports
+from tunix_core.traces.service import ImportReport
+from tunix_core.traces.service import Progress as ImportProgress
 
 SCHEMA_VERSION = "1.1"
 MAX_KEY_CHARS = 200

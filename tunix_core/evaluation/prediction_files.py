@@ -7,8 +7,8 @@ from pathlib import Path
 
 from attrs import evolve
 
+from tunix_core.base.paths import WorkspacePaths, confined
 from tunix_core.codec import unstructure
-from tunix_core.paths import WorkspacePaths, confined
 from tunix_core.records import Completion
 
 DATA = "predictions.jsonl"

@@ -13,20 +13,20 @@ from uuid import UUID
 from attrs import asdict, evolve
 from sqlite_utils import Database
 
-from tunix_core import exports
-from tunix_core.clock import now
+from tunix_core.base.clock import now
+from tunix_core.base.pages import Page, PageJson, check_page
+from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import encode_members, trace_from_json, trace_to_json
 from tunix_core.errors import CapacityError, NotFoundError, UsageError
-from tunix_core.importing import Importer, ImportReport, Progress
-from tunix_core.pages import Page, PageJson, check_page
-from tunix_core.paths import WorkspacePaths
 from tunix_core.plugins import Plugins
 from tunix_core.protocols import Game, Generator, Source, SourceRequest
 from tunix_core.records import StoredTrace, Trace
 from tunix_core.store import trace_scores
 from tunix_core.store import traces as store
 from tunix_core.store.traces import TraceJson, TraceSummary
-from tunix_core.trace_scoring import (
+from tunix_core.traces import exports
+from tunix_core.traces.importing import Importer, ImportReport, Progress
+from tunix_core.traces.scoring import (
     CRITERIA,
     Comparison,
     ScoredTrace,

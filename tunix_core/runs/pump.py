@@ -6,7 +6,7 @@ import os
 import selectors
 import threading
 
-from tunix_core.run_log import PARTIAL_S, LogWriter, Stream
+from tunix_core.runs.log import PARTIAL_S, LogWriter, Stream
 
 READ_BYTES = 64 * 1024
 TICK_S = 0.1

@@ -9,10 +9,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from tunix_core.clock import new_id
+from tunix_core.base.clock import new_id
+from tunix_core.base.files import sync_directory
+from tunix_core.base.locks import FileLock
 from tunix_core.errors import IntegrityError, NotFoundError, TunixError, UsageError
-from tunix_core.files import sync_directory
-from tunix_core.processes import FileLock
 from tunix_core.protocols import StoredModel
 
 CHUNK = 1 << 20

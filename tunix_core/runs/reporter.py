@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from tunix_core.clock import now
-from tunix_core.files import write_atomically
+from tunix_core.base.clock import now
+from tunix_core.base.files import write_atomically
 from tunix_core.plugins import Plugins
 from tunix_core.protocols import StopReason
 

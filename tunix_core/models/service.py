@@ -11,7 +11,9 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from tunix_core.clock import new_id, now
+from tunix_core.base.clock import new_id, now
+from tunix_core.base.files import atomic_file, copy_tree
+from tunix_core.base.paths import WorkspacePaths
 from tunix_core.datasets import Datasets
 from tunix_core.errors import (
     ConflictError,
@@ -20,9 +22,7 @@ from tunix_core.errors import (
     UsageError,
     did_you_mean,
 )
-from tunix_core.evaluations import Evaluations
-from tunix_core.files import atomic_file, copy_tree
-from tunix_core.paths import WorkspacePaths
+from tunix_core.evaluation import Evaluations
 from tunix_core.plugins import Plugins
 from tunix_core.protocols import Registry
 from tunix_core.records import Evaluation, ModelArtifact, ModelVersion

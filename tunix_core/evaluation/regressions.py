@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sqlite_utils import Database
 
-from tunix_core.clock import new_id, now
+from tunix_core.base.clock import new_id, now
 from tunix_core.errors import (
     NotComparableError,
     NotFoundError,
@@ -15,8 +15,7 @@ from tunix_core.errors import (
     UsageError,
     did_you_mean,
 )
-from tunix_core.evaluations import Evaluations
-from tunix_core.metric_checks import (
+from tunix_core.evaluation.metric_checks import (
     ITEM_PREFIX,
     change,
     details,
@@ -24,6 +23,7 @@ from tunix_core.metric_checks import (
     metric_value,
     names_a_cost,
 )
+from tunix_core.evaluation.service import Evaluations
 from tunix_core.plugins import Plugins
 from tunix_core.protocols import Comparator, CompareRequest, Tolerance
 from tunix_core.records import Baseline, Evaluation, MetricCheck, Verdict

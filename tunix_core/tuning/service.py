@@ -10,19 +10,19 @@ from typing import Any, Literal
 from attrs import evolve
 from sqlite_utils import Database
 
-from tunix_core.clock import new_id, now
+from tunix_core.base.clock import new_id, now
+from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import check_json, unstructure
 from tunix_core.errors import ConflictError, InvalidRecordError, NotFoundError
-from tunix_core.evaluations import Evaluations
-from tunix_core.paths import WorkspacePaths
+from tunix_core.evaluation import Evaluations
 from tunix_core.plugins import Plugins
 from tunix_core.records import TERMINAL_STATUSES, TuningJob, TuningTrial
 from tunix_core.runs import Runs
+from tunix_core.runs.worker import Worker
 from tunix_core.search_space import SearchSpace
 from tunix_core.store import tuning as store
-from tunix_core.tunables import check_metric, setting_names
-from tunix_core.tuning_steps import StoppedError, TuningSteps, best_trial, go_on
-from tunix_core.worker import Worker
+from tunix_core.tuning.steps import StoppedError, TuningSteps, best_trial, go_on
+from tunix_core.tuning.tunables import check_metric, setting_names
 
 MAX_NAME_CHARS = 256
 MAX_SAMPLES = 100

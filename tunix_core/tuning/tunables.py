@@ -9,11 +9,11 @@ from typing import Any
 from attrs import fields_dict
 
 from tunix_core.errors import TunixError, UsageError
-from tunix_core.evaluations import Evaluations
-from tunix_core.judging import Progress
+from tunix_core.evaluation import Evaluations
+from tunix_core.evaluation.judging import Progress
 from tunix_core.plugins import Plugins, Provided
 from tunix_core.records import Run, TuningJob
-from tunix_core.training_requests import setting_names as request_settings
+from tunix_core.runs.requests import setting_names as request_settings
 
 # Final figures that trainers leave with a run by custom.
 FIGURES = ("loss", "eval_loss", "best_eval_loss")

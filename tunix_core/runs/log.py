@@ -14,7 +14,7 @@ from typing import IO, Any, Literal, Self
 
 from attrs import frozen
 
-from tunix_core.clock import new_id, now
+from tunix_core.base.clock import new_id, now
 
 Stream = Literal["stdout", "stderr"]
 

@@ -1,9 +1,8 @@
-"""Child processes that never outlive their parent, and locks that die with their holder."""
+"""Child processes that never outlive their parent."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import subprocess
@@ -11,56 +10,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import IO, Self
 
-from tunix_core.errors import ConflictError, TunixError
-from tunix_core.pump import Pump
-from tunix_core.run_log import RunLog
+from tunix_core.errors import TunixError
+from tunix_core.runs.log import RunLog
+from tunix_core.runs.pump import Pump
 
 POLL_S = 0.2
 # Enough to write a checkpoint and a model of some ten gigabytes to a slow disk.
 GRACE_S = 600.0
 PARENT_DIED = 75
-
-
-class FileLock:
-    """An exclusive lock on a file, let go by the kernel when its holder ends in any way.
-
-    Args:
-        path: Lock file; created as needed, never removed.
-        wait_s: Seconds to wait for the present holder.
-
-    Raises:
-        ConflictError: Another process still holds it after ``wait_s``.
-    """
-
-    def __init__(self, path: Path, wait_s: float = 5.0) -> None:
-        self._path = path
-        self._wait_s = wait_s
-        self._file: IO[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        file = self._path.open("ab")
-        deadline = time.monotonic() + self._wait_s
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    file.close()
-                    raise ConflictError(
-                        f"another process is at work in {self._path.parent.name}",
-                        "wait for it to end",
-                    ) from None
-                time.sleep(POLL_S)
-        self._file = file
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
 
 
 class Child:

@@ -8,19 +8,19 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from tunix_core.clock import new_id, now
+from tunix_core.base.clock import new_id, now
+from tunix_core.base.locks import FileLock
+from tunix_core.base.paths import WorkspacePaths
 from tunix_core.errors import ConflictError, NotFoundError, TunixError, one_line
-from tunix_core.evaluations import Evaluations
-from tunix_core.paths import WorkspacePaths
+from tunix_core.evaluation import Evaluations
 from tunix_core.plugins import Plugins
-from tunix_core.processes import FileLock
 from tunix_core.protocols import Observation, SuggestRequest, Tuner
 from tunix_core.records import TERMINAL_STATUSES, Run, TuningJob, TuningStatus, TuningTrial
 from tunix_core.runs import Runs
 from tunix_core.search_space import SearchSpace
 from tunix_core.store import tuning as store
 from tunix_core.store.runs import WORKER_DIED
-from tunix_core.tunables import measure, trial_settings
+from tunix_core.tuning.tunables import measure, trial_settings
 
 # A run whose worker died goes on in another one, but not for ever: it may be what kills them.
 MAX_RESTARTS = 4

@@ -14,10 +14,10 @@ from typing import Any
 from attrs import evolve, frozen
 from sqlite_utils import Database
 
-from tunix_core.clock import new_id, now
+from tunix_core.base.clock import new_id, now
+from tunix_core.base.files import atomic_file
 from tunix_core.codec import canonical_parts, encode_members
 from tunix_core.errors import TunixError, UsageError
-from tunix_core.files import atomic_file
 from tunix_core.records import Rejected, Trace
 from tunix_core.store import imports, write_transaction
 from tunix_core.store import traces as store

@@ -17,14 +17,14 @@ from typing import Any
 
 from attrs import frozen
 
+from tunix_core.base.paths import WorkspacePaths
 from tunix_core.errors import TunixError, one_line
-from tunix_core.paths import WorkspacePaths
 from tunix_core.plugins import Plugins
-from tunix_core.processes import GRACE_S, POLL_S, Child
 from tunix_core.protocols import StopReason
 from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus
-from tunix_core.run_log import LogWriter, RunLog, Stream, run_log
-from tunix_core.runs import Runs
+from tunix_core.runs.log import LogWriter, RunLog, Stream, run_log
+from tunix_core.runs.processes import GRACE_S, POLL_S, Child
+from tunix_core.runs.service import Runs
 
 HEARTBEAT_S = 2.0
 IDLE_S = 1.0

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from tunix_core.codec import structure
 from tunix_core.plugins import Plugins, Provided
-from tunix_core.training_requests import TrainingRequest, trainer_settings
+from tunix_core.runs.requests import TrainingRequest, trainer_settings
 
 
 @frozen
