@@ -32,6 +32,7 @@ from attrs import asdict, frozen
 
 from tunix_core.cli._output import emit, print_table, say
 from tunix_core.codec import trace_to_json
+from tunix_core.contributions import GENERATOR
 from tunix_core.plugins import Plugins
 
 FAMILY_TARGET = 3000
@@ -69,7 +70,7 @@ def rate(make: Callable[[int], object], seconds: float, start: int = 0) -> float
 
 def writer(config: dict[str, Any]) -> Callable[[int], object]:
     """A function that makes item i of the mix and writes its line to a file."""
-    generator: Any = Plugins.discover().find("generator", "dev-reasoning-v1").create(config)
+    generator: Any = Plugins.discover().find(GENERATOR, "dev-reasoning-v1").create(config)
     file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the function lives
 
     def write(index: int) -> int:
@@ -81,7 +82,7 @@ def writer(config: dict[str, Any]) -> Callable[[int], object]:
 
 def family_names() -> list[str]:
     """The families of the whole mix."""
-    mix: Any = Plugins.discover().find("generator", "dev-reasoning-v1").create()
+    mix: Any = Plugins.discover().find(GENERATOR, "dev-reasoning-v1").create()
     return sorted({mix.item("train", SEED, i).label("family") for i in range(2000)})
 
 

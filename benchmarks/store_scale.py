@@ -31,6 +31,7 @@ from attrs import asdict, frozen
 
 from tunix_core.cli._output import emit, print_table, say
 from tunix_core.codec import trace_to_json
+from tunix_core.contributions import GENERATOR
 from tunix_core.plugins import Plugins
 from tunix_core.workspace import Workspace
 
@@ -63,7 +64,7 @@ def fill(directory: Path, count: int) -> Workspace:
     say(f"storing {count:,} traces")
     parts = count // BUILD
     file = directory / "traces.jsonl"
-    generator: Any = Plugins.discover().find("generator", "dev-reasoning-v1").create()
+    generator: Any = Plugins.discover().find(GENERATOR, "dev-reasoning-v1").create()
     with file.open("w", encoding="utf-8") as out:
         for index in range(count):
             record = json.loads(trace_to_json(generator.item("train", 42, index).trace))

@@ -20,6 +20,7 @@ from attrs import NOTHING, Attribute, Factory, fields, has
 from tunix_core import contributions, hookspecs, protocols
 from tunix_core.cli import cli
 from tunix_core.codec import unstructure
+from tunix_core.contributions import COMMAND
 from tunix_core.plugins import Plugins, Selection
 from tunix_http import contributions as http_contributions
 from tunix_http import hookspecs as http_hookspecs
@@ -27,7 +28,7 @@ from tunix_http import panels
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Written by docs/make_reference.py; do not edit. -->"
-PROTOCOLS = {kind: kind.capitalize() for kind in contributions.KINDS if kind != "command"}
+PROTOCOLS = {k.name: k.protocol.__name__ for k in contributions.KINDS if k is not COMMAND}
 # Settings that other defaults follow from, with what to call them.
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "tunix-jax/jax": {
@@ -90,7 +91,7 @@ def entries(items: dict[str, str]) -> list[str]:
 def cli_page(plugins: Plugins) -> list[str]:
     root = click.Context(cli, info_name="tunix-rt", obj={"plugins": plugins})
     ours = first_party()
-    provided = [p for p in plugins.contributions("command") if p.distribution in ours]
+    provided = [p for p in plugins.all(COMMAND) if p.distribution in ours]
     provided.sort(key=lambda p: p.contribution.name)
     lines = ["# Commands", "", NOTE, "", *_command(cli, root), "| Command | What | From |"]
     lines.append("|---|---|---|")
@@ -168,7 +169,7 @@ def hooks_page() -> list[str]:
         lines += [paragraph, ""]
     lines += ["The examples below begin with", "", "```python", "from tunix_core import hookimpl"]
     lines += ["from tunix_core.contributions import ("]
-    names = sorted(cls.__name__ for cls in contributions.KINDS.values())
+    names = sorted(kind.descriptor.__name__ for kind in contributions.KINDS)
     lines += [f"    {name}," for name in names]
     lines += [")", "```", "", *_kinds_table(), ""]
     hooks = _hooks(hookspecs)
@@ -183,7 +184,8 @@ def hooks_page() -> list[str]:
     for hook in _hooks(http_hookspecs):
         lines += _hook(hook)
     lines += ["## What contributors return", ""]
-    classes: list[type] = [contributions.Contribution, *contributions.KINDS.values()]
+    classes: list[type] = [contributions.Contribution]
+    classes += [kind.descriptor for kind in contributions.KINDS]
     classes += [http_contributions.RouteContribution, panels.PanelContribution, panels.Panel]
     for cls in classes:
         lines += _described(cls)
@@ -192,14 +194,16 @@ def hooks_page() -> list[str]:
 
 def _kinds_table() -> Iterator[str]:
     yield from ("| Kind | Hook | Returns | Protocol | Conformance suite |", "|---|---|---|---|---|")
-    for kind, cls in contributions.KINDS.items():
-        hook = f"tunix_{kind[:-1]}ies" if kind.endswith("y") else f"tunix_{kind}s"
-        row = [kind, f"[`{hook}`](#{hook})", f"[`{cls.__name__}`](#{cls.__name__.lower()})"]
-        protocol = PROTOCOLS.get(kind)
+    for kind in contributions.KINDS:
+        cls = kind.descriptor.__name__
+        row = [kind.name, f"[`{kind.hook}`](#{kind.hook})", f"[`{cls}`](#{cls.lower()})"]
+        protocol = PROTOCOLS.get(kind.name)
         if protocol is None:
             row += ["a click command", ""]
         else:
-            suite = getattr(import_module(f"tunix_core.testing.{kind}"), f"{protocol}Conformance")
+            suite = getattr(
+                import_module(f"tunix_core.testing.{kind.name}"), f"{protocol}Conformance"
+            )
             row.append(f"[`{protocol}`](#{protocol.lower()})")
             row.append(f"`{suite.__module__}.{suite.__name__}`")
         yield f"| {' | '.join(row)} |"
@@ -276,9 +280,9 @@ def settings_page(plugins: Plugins) -> list[str]:
     ]
     ours = first_party()
     for kind in contributions.KINDS:
-        for p in plugins.contributions(kind):
+        for p in plugins.all(kind):
             if p.distribution in ours and p.contribution.config is not None:
-                title = f"The {kind} {p.contribution.name}"
+                title = f"The {kind.name} {p.bare_name}"
                 lines += _settings(title, p.config_class(), VARIANTS.get(p.full_name, {}))
     lines += _settings("Answers: --generate", protocols.GenerationConfig, {})
     return lines

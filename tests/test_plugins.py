@@ -21,8 +21,17 @@ from click.testing import CliRunner
 
 from tunix_core import contributions, hookimpl, hookspecs
 from tunix_core.cli import cli
-from tunix_core.contributions import CommandContribution, EvaluatorContribution
-from tunix_core.errors import UsageError
+from tunix_core.contributions import (
+    COMMAND,
+    EVALUATOR,
+    GENERATOR,
+    TRAINER,
+    TUNER,
+    CommandContribution,
+    EvaluatorContribution,
+    Kind,
+)
+from tunix_core.errors import TunixError, UsageError
 from tunix_core.plugins import PluginRecord, Plugins, Selection
 
 DISTRIBUTIONS = Path(__file__).parent / "samples" / "distributions"
@@ -343,19 +352,19 @@ def test_a_bare_name_means_ours_then_the_only_one_then_nobodys() -> None:
         plugin("acme", tunix_evaluators=evaluators("answer_correctness", "brevity", "wit")),
         plugin("rival", tunix_evaluators=evaluators("brevity")),
     )
-    assert plugins.find("evaluator", "answer_correctness").distribution == "tunix-core"
-    assert plugins.find("evaluator", "acme/answer_correctness").distribution == "acme"
-    assert plugins.find("evaluator", "wit").full_name == "acme/wit"
-    assert plugins.find("evaluator", "rival/brevity").full_name == "rival/brevity"
+    assert plugins.find(EVALUATOR, "answer_correctness").distribution == "tunix-core"
+    assert plugins.find(EVALUATOR, "acme/answer_correctness").distribution == "acme"
+    assert plugins.find(EVALUATOR, "wit").full_name == "acme/wit"
+    assert plugins.find(EVALUATOR, "rival/brevity").full_name == "rival/brevity"
     with pytest.raises(UsageError) as ambiguous:
-        plugins.find("evaluator", "brevity")
+        plugins.find(EVALUATOR, "brevity")
     assert str(ambiguous.value) == (
         "evaluator 'brevity' is offered by several plugins (say which: acme/brevity, rival/brevity)"
     )
     with pytest.raises(UsageError, match="did you mean 'brevity'"):
-        plugins.find("evaluator", "brevty")
+        plugins.find(EVALUATOR, "brevty")
     with pytest.raises(UsageError, match="no trainer is called 'brevity'"):
-        plugins.find("trainer", "brevity")
+        plugins.find(TRAINER, "brevity")
 
 
 def test_a_command_shadows_neither_ours_nor_anothers() -> None:
@@ -369,7 +378,7 @@ def test_a_command_shadows_neither_ours_nor_anothers() -> None:
 
 
 def test_an_incomplete_installation_is_named_where_it_is_met() -> None:
-    provided = Plugins.of(plugin("acme", tunix_commands=command("greet"))).find("command", "greet")
+    provided = Plugins.of(plugin("acme", tunix_commands=command("greet"))).find(COMMAND, "greet")
     with pytest.raises(UsageError, match="acme/greet cannot be used: nowhere:command: ModuleNot"):
         provided.factory()
 
@@ -424,7 +433,7 @@ def test_an_observer_may_take_fewer_arguments_than_its_hook(
 
 def test_settings_are_strict_and_every_problem_is_told_at_once() -> None:
     provided = Plugins.of(plugin("acme", tunix_evaluators=evaluators("brevity"))).find(
-        "evaluator", "brevity"
+        EVALUATOR, "brevity"
     )
     assert provided.config() == Settings()
     assert provided.config({"most": 3}) == Settings(most=3)
@@ -444,7 +453,7 @@ def test_settings_are_strict_and_every_problem_is_told_at_once() -> None:
     with pytest.raises(UsageError, match="plugin acme/brevity: most: "):
         provided.config({"most": 0})
     with pytest.raises(UsageError, match="tunix-core/show_your_work has no settings"):
-        Plugins.of().find("evaluator", "show_your_work").config({"most": 3})
+        Plugins.of().find(EVALUATOR, "show_your_work").config({"most": 3})
 
 
 def test_show_describes_settings_that_have_no_default() -> None:
@@ -562,3 +571,44 @@ def test_every_hook_is_documented_with_an_example_that_works(name: str) -> None:
     assert set(takes) <= set(inspect.signature(getattr(hookspecs, name)).parameters)
     if not takes:
         assert len(list(names[name]())) == 1
+
+
+class Overbearing:
+    """A tuner whose one method wants more than its protocol gives."""
+
+    def suggest(self, space: object, history: object) -> dict[str, Any]:
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "factory", "problem"),
+    [
+        (GENERATOR, dict, "acme/odd is no generator: its factory made a dict, which has no item"),
+        (EVALUATOR, dict, "acme/odd is no evaluator: its factory made a dict, which has no score"),
+        (
+            TUNER,
+            Overbearing,
+            "acme/odd is no tuner: its factory made a Overbearing, whose suggest does not take "
+            "(request)",
+        ),
+        (COMMAND, dict, "acme/odd is no command: its factory made a type"),
+    ],
+)
+def test_a_factory_that_makes_something_else_costs_one_line(
+    kind: Kind[Any, Any], factory: type, problem: str
+) -> None:
+    offer = kind.descriptor(name="odd", summary="odd", factory=factory)
+    plugins = Plugins.of(plugin("acme", **{kind.hook: lambda: [offer]}))
+    with pytest.raises(TunixError) as refused:
+        plugins.find(kind, "odd").create()
+    assert str(refused.value) == (
+        f"{problem} (acme 0 may be made for another version of tunix-core, see CHANGELOG.md)"
+    )
+
+
+def test_every_kind_has_a_hook_and_a_conformance_suite() -> None:
+    for kind in contributions.KINDS:
+        assert getattr(hookspecs, kind.hook).__doc__ == kind.documentation
+        if kind is not COMMAND:
+            suite = importlib.import_module(f"tunix_core.testing.{kind.name}")
+            assert hasattr(suite, f"{kind.protocol.__name__}Conformance")

@@ -13,6 +13,7 @@ import click
 import pytest
 
 from tunix_core import contributions, hookimpl, hookspecs
+from tunix_core.contributions import COMMAND
 from tunix_core.hookspecs import hookspec
 from tunix_core.plugins import Plugins, Selection
 from tunix_http import hookspecs as http_hookspecs
@@ -32,7 +33,7 @@ def hooks() -> list[Any]:
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
-    for provided in Plugins.discover(Selection()).contributions("command"):
+    for provided in Plugins.discover(Selection()).all(COMMAND):
         if provided.distribution in SCRIPT["first_party"]():
             command: Any = provided.factory()
             name = provided.contribution.name
@@ -66,14 +67,14 @@ def test_the_example_of_every_hook_is_a_plugin_that_is_accepted(hook: Callable[.
     assert text
     assert f"def {hook.__name__}(" in example
     module = ModuleType("acme")
-    classes = {cls.__name__: cls for cls in contributions.KINDS.values()}
+    classes = {kind.descriptor.__name__: kind.descriptor for kind in contributions.KINDS}
     module.__dict__.update(classes, hookimpl=hookimpl, acme=_Package)
     exec(example, module.__dict__)  # noqa: S102 - our own docstring
     record = next(r for r in Plugins.of(http_plugin, module).records if r.name == "acme")
     assert (record.status, record.hooks) == ("active", (hook.__name__,))
     kinds = {part.split()[0] for part in record.contributions}
     assert kinds == {
-        cls.kind for cls in contributions.KINDS.values() if cls.__name__ in str(_returns(hook))
+        k.name for k in contributions.KINDS if k.descriptor.__name__ in str(_returns(hook))
     }
 
 

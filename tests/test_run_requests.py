@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunix_core import Workspace
+from tunix_core.contributions import TRAINER
 from tunix_core.errors import ConfinementError, ConflictError, NotFoundError, UsageError
 from tunix_core.plugins import Plugins
 from tunix_core.records import Run
@@ -80,7 +81,7 @@ def test_own_settings_win_over_the_fields(workspace: Workspace) -> None:
 
 
 def test_the_jax_trainer_obeys_every_field() -> None:
-    assert setting_names(Plugins.discover().find("trainer", "jax")) == {
+    assert setting_names(Plugins.discover().find(TRAINER, "jax")) == {
         "model_id": "model_id",
         "learning_rate": "learning_rate",
         "weight_decay": "weight_decay",

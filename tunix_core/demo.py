@@ -14,6 +14,7 @@ from attrs import field, frozen
 
 from tunix_core.base.files import write_atomically
 from tunix_core.codec import trace_to_json
+from tunix_core.contributions import COMPARATOR, GENERATOR, TRAINER
 from tunix_core.errors import TunixError
 from tunix_core.evaluation.regressions import DEFAULT_COMPARATOR
 from tunix_core.protocols import GenerationConfig
@@ -111,12 +112,9 @@ def run_demo(workspace: Workspace, config: DemoConfig, listener: Listener) -> De
     Raises:
         TunixError: A stage failed, or a held-out item was found in the training data.
     """
-    for kind, name in (
-        ("generator", config.generator),
-        ("trainer", config.trainer),
-        ("comparator", DEFAULT_COMPARATOR),
-    ):
-        workspace.plugins.find(kind, name)
+    workspace.plugins.find(GENERATOR, config.generator)
+    workspace.plugins.find(TRAINER, config.trainer)
+    workspace.plugins.find(COMPARATOR, DEFAULT_COMPARATOR)
     watch = _Stopwatch()
     folder = workspace.paths.root / "demo"
     folder.mkdir(exist_ok=True)

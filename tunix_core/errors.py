@@ -28,7 +28,7 @@ class TunixError(Exception):
         return [f"error: {one_line(self)}"]
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """What went wrong, on one line; an error that nobody foresaw is named by its type."""
     text = str(error) if isinstance(error, TunixError) else f"{type(error).__name__}: {error}"
     return " ".join(text.split())

@@ -4,28 +4,18 @@ A plugin is a module named by an entry point in the group ``tunix_core``; it dec
 functions below with ``tunix_core.hookimpl`` and imports nothing heavy at module level. A plugin
 may take fewer arguments than a hook offers.
 
-*Contributors* return descriptors from :mod:`tunix_core.contributions`. *Observers* return
-nothing; an exception in one is logged and never stops the work.
+*Contributors* return descriptors; :data:`tunix_core.contributions.KINDS` has the hook of each kind.
+*Observers* return nothing; an exception in one is logged and never stops the work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from tunix_core.contributions import (
-    CommandContribution,
-    ComparatorContribution,
-    EvaluatorContribution,
-    GameContribution,
-    GeneratorContribution,
-    RegistryContribution,
-    SourceContribution,
-    TrainerContribution,
-    TunerContribution,
-)
+from tunix_core.contributions import KINDS, Contribution, Kind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,170 +28,20 @@ hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
-@hookspec
-def tunix_sources() -> Iterable[SourceContribution]:  # type: ignore[empty-body]
-    """Readers of traces.
+def _contributor(kind: Kind[Any, Any]) -> Callable[[], Iterable[Contribution]]:
+    """The hook of a kind, as if it were written out here."""
 
-    Example::
+    def hook() -> Iterable[Contribution]:  # type: ignore[empty-body]
+        ...
 
-        @hookimpl
-        def tunix_sources():
-            return [
-                SourceContribution(
-                    name="csv",
-                    summary="Traces from CSV",
-                    factory="acme.csv:CsvSource",
-                    suffixes=(".csv",),
-                )
-            ]
-    """
+    hook.__name__ = hook.__qualname__ = kind.hook
+    hook.__doc__ = kind.documentation
+    hook.__annotations__["return"] = f"Iterable[{kind.descriptor.__name__}]"
+    return hookspec(hook)
 
 
-@hookspec
-def tunix_generators() -> Iterable[GeneratorContribution]:  # type: ignore[empty-body]
-    """Makers of items.
-
-    Example::
-
-        @hookimpl
-        def tunix_generators():
-            return [
-                GeneratorContribution(
-                    name="sums",
-                    summary="Sums of two numbers",
-                    factory="acme.sums:Sums",
-                    config="acme.sums:SumsConfig",
-                )
-            ]
-    """
-
-
-@hookspec
-def tunix_trainers() -> Iterable[TrainerContribution]:  # type: ignore[empty-body]
-    """Trainers; the config class is the run's configuration.
-
-    Example::
-
-        @hookimpl
-        def tunix_trainers():
-            return [
-                TrainerContribution(
-                    name="jax",
-                    summary="JAX trainer",
-                    factory="acme.trainer:Trainer",
-                    config="acme.config:TrainerConfig",
-                )
-            ]
-    """
-
-
-@hookspec
-def tunix_evaluators() -> Iterable[EvaluatorContribution]:  # type: ignore[empty-body]
-    """Judges of completions.
-
-    Example::
-
-        @hookimpl
-        def tunix_evaluators():
-            return [
-                EvaluatorContribution(
-                    name="brevity",
-                    summary="Short answers score higher",
-                    factory="acme.brevity:Brevity",
-                    version="1",
-                )
-            ]
-    """
-
-
-@hookspec
-def tunix_comparators() -> Iterable[ComparatorContribution]:  # type: ignore[empty-body]
-    """Regression comparators.
-
-    Example::
-
-        @hookimpl
-        def tunix_comparators():
-            return [
-                ComparatorContribution(
-                    name="lower-is-better",
-                    summary="For losses",
-                    factory="acme.compare:LowerIsBetter",
-                )
-            ]
-    """
-
-
-@hookspec
-def tunix_registries() -> Iterable[RegistryContribution]:  # type: ignore[empty-body]
-    """Model registries; the factory is called with the directory it may use.
-
-    Example::
-
-        @hookimpl
-        def tunix_registries():
-            return [
-                RegistryContribution(
-                    name="local",
-                    summary="Files by content",
-                    factory="acme.registry:LocalRegistry",
-                )
-            ]
-    """
-
-
-@hookspec
-def tunix_games() -> Iterable[GameContribution]:  # type: ignore[empty-body]
-    """Games that write traces of how they are played.
-
-    Example::
-
-        @hookimpl
-        def tunix_games():
-            return [
-                GameContribution(
-                    name="coin-toss",
-                    summary="Heads or tails",
-                    factory="acme.games:CoinToss",
-                )
-            ]
-    """
-
-
-@hookspec
-def tunix_tuners() -> Iterable[TunerContribution]:  # type: ignore[empty-body]
-    """Searchers of settings.
-
-    Example::
-
-        @hookimpl
-        def tunix_tuners():
-            return [
-                TunerContribution(
-                    name="grid",
-                    summary="Every combination in turn",
-                    factory="acme.tuners:Grid",
-                )
-            ]
-    """
-
-
-@hookspec
-def tunix_commands() -> Iterable[CommandContribution]:  # type: ignore[empty-body]
-    """Commands and groups below ``tunix-rt``.
-
-    Example::
-
-        @hookimpl
-        def tunix_commands():
-            return [
-                CommandContribution(
-                    name="report",
-                    summary="Write a report",
-                    factory="acme.cli:report",
-                )
-            ]
-    """
+# One for each kind: tunix_sources, tunix_generators, tunix_trainers, ...
+globals().update({kind.hook: _contributor(kind) for kind in KINDS})
 
 
 @hookspec

@@ -69,7 +69,6 @@ def _prepare(workspace: Workspace, run: Run) -> tuple[Trainer, TrainJob]:
     provided, settings, _ = trainer_config(workspace.plugins, run.trainer, config)
     train_key, eval_key = run.dataset_key, config.eval_dataset_key
     trainer = provided.create()
-    assert isinstance(trainer, Trainer)  # noqa: S101 - checked by the plugin manager
     return trainer, TrainJob(
         run_id=run.id,
         train_data=workspace.paths.dataset(train_key) / DATA,

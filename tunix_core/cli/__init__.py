@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tunix_core.errors import TunixError, UsageError
+from tunix_core.contributions import COMMAND
+from tunix_core.errors import TunixError
 
 if TYPE_CHECKING:
     from tunix_core.plugins import Plugins
@@ -23,15 +24,12 @@ class PluginCommands(click.Group):
     """A group whose commands are the plugins' commands."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [p.contribution.name for p in _plugins(ctx).contributions("command")]
+        return [p.bare_name for p in _plugins(ctx).all(COMMAND)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        for provided in _plugins(ctx).contributions("command"):
-            if provided.contribution.name == cmd_name:
-                command: Any = provided.factory()
-                if not isinstance(command, click.Command):
-                    raise UsageError(f"{provided.full_name} is no click command")
-                return command
+        for provided in _plugins(ctx).all(COMMAND):
+            if provided.bare_name == cmd_name:
+                return provided.create()
         return None
 
     def resolve_command(
@@ -44,10 +42,7 @@ class PluginCommands(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = [
-            (p.contribution.name, p.contribution.summary)
-            for p in _plugins(ctx).contributions("command")
-        ]
+        rows = [(p.bare_name, p.contribution.summary) for p in _plugins(ctx).all(COMMAND)]
         with formatter.section("Commands"):
             formatter.write_dl(sorted(rows))
 

@@ -12,6 +12,7 @@ from tunix_core.cli._common import parse_pairs, pass_workspace
 from tunix_core.cli._output import emit, json_option, print_table
 from tunix_core.cli.progress import Progress
 from tunix_core.codec import structure, unstructure
+from tunix_core.contributions import EVALUATOR
 from tunix_core.errors import InvalidRecordError, UsageError
 from tunix_core.evaluation.service import DEFAULT_EVALUATORS, DEFAULT_JUDGE
 from tunix_core.protocols import GenerationConfig
@@ -63,7 +64,7 @@ def run(
     Example: tunix-rt eval run 4f0c2a1b --dataset held-out-v1
     """
     for name in evaluators:
-        workspace.plugins.find("evaluator", name)
+        workspace.plugins.find(EVALUATOR, name)
     config = _generation(generation)
     samples = config.samples if config else 1
     total = workspace.datasets.manifest(dataset_key).trace_count * samples

@@ -11,7 +11,7 @@ from tunix_core.cli._output import emit, json_option, print_table, say
 from tunix_core.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from tunix_core.plugins import PluginRecord, Plugins
+    from tunix_core.plugins import PluginRecord, Plugins, Provided
 
 SLOW_MS = 100.0
 
@@ -99,7 +99,7 @@ def check(ctx: click.Context, name: str | None, as_json: bool) -> None:
     ]
     for provided in _provided(plugins, records):
         problem = _problem(provided)
-        what = f"{provided.contribution.kind} {provided.full_name}"
+        what = f"{provided.kind.name} {provided.full_name}"
         if problem is not None:
             rows.append({"what": what, "problem": problem})
     emit(rows, as_json, table=lambda: print_table(rows) if rows else say("all plugins are well"))
@@ -131,18 +131,16 @@ def _named(plugins: Plugins, name: str) -> list[PluginRecord]:
     return records
 
 
-def _provided(plugins: Plugins, records: list[PluginRecord]) -> list[Any]:
+def _provided(plugins: Plugins, records: list[PluginRecord]) -> list[Provided[Any, Any]]:
     from tunix_core.contributions import KINDS
 
     distributions = {record.distribution for record in records if record.status == "active"}
-    return [
-        p for kind in KINDS for p in plugins.contributions(kind) if p.distribution in distributions
-    ]
+    return [p for kind in KINDS for p in plugins.all(kind) if p.distribution in distributions]
 
 
-def _describe(provided: Any) -> dict[str, Any]:
+def _describe(provided: Provided[Any, Any]) -> dict[str, Any]:
     return {
-        "kind": provided.contribution.kind,
+        "kind": provided.kind.name,
         "name": provided.full_name,
         "summary": provided.contribution.summary,
         "version": provided.contribution.version,
@@ -163,7 +161,7 @@ def _settings(config: Any) -> dict[str, Any]:
     return settings
 
 
-def _problem(provided: Any) -> str | None:
+def _problem(provided: Provided[Any, Any]) -> str | None:
     try:
         factory = provided.factory()
         provided.config_class()

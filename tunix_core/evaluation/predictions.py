@@ -13,6 +13,7 @@ from tunix_core.base.files import write_atomically
 from tunix_core.base.locks import FileLock
 from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import structure, unstructure
+from tunix_core.contributions import TRAINER
 from tunix_core.datasets import Datasets
 from tunix_core.errors import ConflictError, IntegrityError, NotFoundError
 from tunix_core.evaluation.prediction_files import (
@@ -24,7 +25,7 @@ from tunix_core.evaluation.prediction_files import (
     read_meta,
 )
 from tunix_core.plugins import Plugins
-from tunix_core.protocols import GenerationConfig, Predictor, Trainer
+from tunix_core.protocols import GenerationConfig, Predictor
 from tunix_core.records import Completion, Item, Prompt, Run
 from tunix_core.rendering import render
 from tunix_core.runs import Runs
@@ -162,8 +163,7 @@ class Predictions:
         return folder_of(self._paths, run_id, dataset_key)
 
     def _predictor(self, run: Run, generation: GenerationConfig) -> Predictor:
-        trainer = self._plugins.find("trainer", run.trainer).create()
-        assert isinstance(trainer, Trainer)  # noqa: S101 - checked by the plugin manager
+        trainer = self._plugins.find(TRAINER, run.trainer).create()
         return trainer.load(self._paths.run(run.id) / "model", generation)
 
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from sqlite_utils import Database
 
 from tunix_core.base.clock import new_id, now
+from tunix_core.contributions import COMPARATOR, EVALUATOR, bare_name
 from tunix_core.errors import (
     NotComparableError,
     NotFoundError,
-    TunixError,
     UsageError,
     did_you_mean,
 )
@@ -25,7 +25,7 @@ from tunix_core.evaluation.metric_checks import (
 )
 from tunix_core.evaluation.service import Evaluations
 from tunix_core.plugins import Plugins
-from tunix_core.protocols import Comparator, CompareRequest, Tolerance
+from tunix_core.protocols import CompareRequest, Tolerance
 from tunix_core.records import Baseline, Evaluation, MetricCheck, Verdict
 from tunix_core.store import evaluations as store
 
@@ -71,7 +71,7 @@ class Regressions:
             NotFoundError: The run was not evaluated so.
         """
         _check_name(name)
-        provided = self._plugins.find("comparator", comparator)
+        provided = self._plugins.find(COMPARATOR, comparator)
         evaluation = self._evaluations.newest(run_id, evaluator, dataset_key)
         baseline = Baseline(
             id=new_id(),
@@ -240,7 +240,7 @@ class Regressions:
                 f"run {run_id} has no evaluation{on}",
                 f"make one with: tunix-rt eval run {run_id[:8]} --dataset KEY",
             )
-        usual = self._plugins.find("evaluator", USUAL_JUDGE).full_name
+        usual = self._plugins.find(EVALUATOR, USUAL_JUDGE).full_name
         return sorted(found, key=lambda e: (e.evaluator != usual, not e.grade))
 
     def _value(self, evaluation: Evaluation, metric: str) -> float | None:
@@ -249,11 +249,11 @@ class Regressions:
 
     def _comparator_for(self, metric: str, evaluation: Evaluation, lower: bool) -> str:
         """The comparator of the item scores behind a figure."""
-        bare = evaluation.evaluator.split("/", 1)[1]
+        bare = bare_name(evaluation.evaluator)
         about_items = metric in (PRIMARY_SCORE, "score", bare) or metric.startswith(ITEM_PREFIX)
         name = LOWER_COMPARATOR if lower and about_items else DEFAULT_COMPARATOR
         try:
-            return self._plugins.find("comparator", name).full_name
+            return self._plugins.find(COMPARATOR, name).full_name
         except UsageError:
             # One figure can be compared without any; the name is found once there is one.
             return name
@@ -269,12 +269,9 @@ class Regressions:
     def _compare(
         self, baseline: Baseline, before: Evaluation, after: Evaluation, tolerance: Tolerance
     ) -> Verdict:
-        provided = self._plugins.find("comparator", baseline.comparator)
-        comparator = provided.create()
-        if not isinstance(comparator, Comparator):
-            raise TunixError(f"{provided.full_name} is no comparator")
+        provided = self._plugins.find(COMPARATOR, baseline.comparator)
         request = CompareRequest(self._values(before), self._values(after), tolerance)
-        return comparator.compare(request)
+        return provided.create().compare(request)
 
     def _values(self, evaluation: Evaluation) -> dict[str, float]:
         scores = self._evaluations.scores(evaluation)

@@ -15,13 +15,13 @@ from tunix_core.base.clock import new_id, now
 from tunix_core.base.locks import FileLock
 from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import structure
-from tunix_core.contributions import EvaluatorContribution
+from tunix_core.contributions import EVALUATOR, bare_name
 from tunix_core.datasets import Datasets
-from tunix_core.errors import ConflictError, NotFoundError, TunixError, UsageError
+from tunix_core.errors import ConflictError, NotFoundError, UsageError
 from tunix_core.evaluation.judging import NothingSaid, Progress, judge_items
 from tunix_core.evaluation.predictions import Predictions, PredictionSet
 from tunix_core.evaluation.verdicts import RunVerdict, decide
-from tunix_core.plugins import Plugins, Provided
+from tunix_core.plugins import Plugins, ProvidedEvaluator
 from tunix_core.protocols import Evaluator, GenerationConfig
 from tunix_core.records import TERMINAL_STATUSES, Evaluation, Item, Run, Score, located
 from tunix_core.runs import Runs
@@ -76,7 +76,7 @@ class Evaluations:
             UsageError: No such evaluator.
             NotFoundError: No such run or dataset, or no predictions.
         """
-        provided = [self._plugins.find("evaluator", name) for name in evaluators]
+        provided = [self._plugins.find(EVALUATOR, name) for name in evaluators]
         predictions = self._predictions.read(run_id, dataset_key)
         items = list(self._datasets.items(dataset_key))
         return [self._evaluate(one, predictions, items, on_progress) for one in provided]
@@ -126,7 +126,7 @@ class Evaluations:
 
     def metrics(self, evaluation: Evaluation) -> dict[str, float]:
         """The score under the evaluator's bare name, when there is one, and its other figures."""
-        name = evaluation.evaluator.split("/", 1)[1]
+        name = bare_name(evaluation.evaluator)
         score = {} if evaluation.score is None else {name: evaluation.score}
         return {**score, **evaluation.scorecard.metrics}
 
@@ -230,14 +230,14 @@ class Evaluations:
         return [located(evaluation, self._paths.root) for evaluation in found]
 
     def _full_name(self, evaluator: str) -> str:
-        return self._plugins.find("evaluator", evaluator).full_name
+        return self._plugins.find(EVALUATOR, evaluator).full_name
 
-    def _judge_called(self, name: str) -> Provided:
+    def _judge_called(self, name: str) -> ProvidedEvaluator:
         try:
-            return self._plugins.find("evaluator", name)
+            return self._plugins.find(EVALUATOR, name)
         except UsageError as error:
-            known = [p.full_name.split("/", 1)[1] for p in self._plugins.contributions("evaluator")]
-            hints = [error.hint or "", f"known: {', '.join(sorted(set(known)))}"]
+            known = {p.bare_name for p in self._plugins.all(EVALUATOR)}
+            hints = [error.hint or "", f"known: {', '.join(sorted(known))}"]
             raise UsageError(error.message, "; ".join(dict.fromkeys(filter(None, hints)))) from None
 
     def _answers(
@@ -256,7 +256,12 @@ class Evaluations:
                     return self._predictions.read(run.id, dataset_key)
             return self._predictions.create(run.id, dataset_key, generation, on_progress)
 
-    def _judge_nothing(self, provided: Provided, run: Run, dataset_key: str | None) -> Evaluation:
+    def _judge_nothing(
+        self,
+        provided: ProvidedEvaluator,
+        run: Run,
+        dataset_key: str | None,
+    ) -> Evaluation:
         key = dataset_key or _own_dataset(run)
         try:
             items = list(self._datasets.items(key))
@@ -270,18 +275,14 @@ class Evaluations:
 
     def _evaluate(
         self,
-        provided: Provided,
+        provided: ProvidedEvaluator,
         predictions: PredictionSet,
         items: Sequence[Item],
         on_progress: Progress | None,
         has_model: bool = True,
     ) -> Evaluation:
         contribution = provided.contribution
-        evaluator = provided.create()
-        if not isinstance(evaluator, Evaluator) or not isinstance(
-            contribution, EvaluatorContribution
-        ):
-            raise TunixError(f"{provided.full_name} is no evaluator")
+        evaluator: Evaluator = provided.create()
         if not has_model:
             evaluator = NothingSaid(evaluator)
         path = self._items_path(provided, predictions, items)
@@ -308,7 +309,10 @@ class Evaluations:
         return located(evaluation, self._paths.root)
 
     def _items_path(
-        self, provided: Provided, predictions: PredictionSet, items: Sequence[Item]
+        self,
+        provided: ProvidedEvaluator,
+        predictions: PredictionSet,
+        items: Sequence[Item],
     ) -> Path:
         """The same judge of the same predictions writes the same file."""
         name = provided.full_name.replace("/", ".")

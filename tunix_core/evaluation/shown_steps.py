@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 from attrs import frozen
 
+from tunix_core.contributions import GENERATOR
 from tunix_core.errors import TunixError
 from tunix_core.evaluators.step_validity import equations
 from tunix_core.plugins import Plugins
@@ -101,8 +102,7 @@ def _generator(plugins: Plugins, item: Item) -> Generator | None:
 
 @lru_cache(maxsize=64)
 def _find(plugins: Plugins, source: str) -> Generator | None:
-    for provided in plugins.contributions("generator"):
-        if source in (provided.full_name, provided.contribution.name):
-            made: Any = provided.create()
-            return made if isinstance(made, Generator) else None
+    for provided in plugins.all(GENERATOR):
+        if source in (provided.full_name, provided.bare_name):
+            return provided.create()
     return None

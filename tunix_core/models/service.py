@@ -14,11 +14,11 @@ from sqlite_utils import Database
 from tunix_core.base.clock import new_id, now
 from tunix_core.base.files import atomic_file, copy_tree
 from tunix_core.base.paths import WorkspacePaths
+from tunix_core.contributions import REGISTRY
 from tunix_core.datasets import Datasets
 from tunix_core.errors import (
     ConflictError,
     NotFoundError,
-    TunixError,
     UsageError,
     did_you_mean,
 )
@@ -114,7 +114,7 @@ class Models:
                 f"run {run.id} cannot be promoted: its status is {run.status}",
                 f"see: tunix-rt runs show {run.id[:8]}",
             )
-        provided = self._plugins.find("registry", registry)
+        provided = self._plugins.find(REGISTRY, registry)
         evaluations = _newest(self._evaluations.of_run(run.id))
         stored = self._registry(provided.full_name).put(model)
         artifact = store.find_artifact(self._database, name) or self.create(name)
@@ -261,11 +261,8 @@ class Models:
         return version
 
     def _registry(self, full_name: str) -> Registry:
-        provided = self._plugins.find("registry", full_name)
-        registry = provided.create(self._directory(provided.full_name))
-        if not isinstance(registry, Registry):
-            raise TunixError(f"{provided.full_name} is no registry")
-        return registry
+        provided = self._plugins.find(REGISTRY, full_name)
+        return provided.create(directory=self._directory(provided.full_name))
 
     def _directory(self, full_name: str) -> Path:
         return self._paths.models / full_name.replace("/", ".")

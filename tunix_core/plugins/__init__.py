@@ -1,6 +1,17 @@
 """The plugin manager: find, select, load, register, check; then look things up by name."""
 
-from tunix_core.plugins._discovery import Found, Selection
-from tunix_core.plugins._manager import PluginRecord, Plugins, Provided, Status
+from tunix_core.plugins.discovery import Found, Selection
+from tunix_core.plugins.loading import PluginRecord, Status
+from tunix_core.plugins.lookup import Provided, ProvidedEvaluator, ProvidedTrainer
+from tunix_core.plugins.manager import Plugins
 
-__all__ = ["Found", "PluginRecord", "Plugins", "Provided", "Selection", "Status"]
+__all__ = [
+    "Found",
+    "PluginRecord",
+    "Plugins",
+    "Provided",
+    "ProvidedEvaluator",
+    "ProvidedTrainer",
+    "Selection",
+    "Status",
+]

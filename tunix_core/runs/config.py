@@ -8,7 +8,8 @@ from typing import Any
 from attrs import frozen
 
 from tunix_core.codec import structure
-from tunix_core.plugins import Plugins, Provided
+from tunix_core.contributions import TRAINER
+from tunix_core.plugins import Plugins, ProvidedTrainer
 from tunix_core.runs.requests import TrainingRequest, trainer_settings
 
 
@@ -43,7 +44,7 @@ def requested(config: RunConfig) -> TrainingRequest | None:
 
 def trainer_config(
     plugins: Plugins, trainer: str, config: RunConfig
-) -> tuple[Provided, Any, str | None]:
+) -> tuple[ProvidedTrainer, Any, str | None]:
     """A run's trainer, the instance of its config class, and a line about what has no effect.
 
     Args:
@@ -54,7 +55,7 @@ def trainer_config(
     Raises:
         UsageError: There is no such trainer, or it refuses a setting.
     """
-    provided = plugins.find("trainer", trainer)
+    provided = plugins.find(TRAINER, trainer)
     request = requested(config)
     if request is None:
         return provided, provided.config(config.trainer), None

@@ -14,7 +14,6 @@ from tunix_core.codec import unstructure
 from tunix_core.datasets import Datasets
 from tunix_core.errors import NotFoundError, TunixError, one_line
 from tunix_core.plugins import Plugins
-from tunix_core.protocols import Trainer
 from tunix_core.records import Item, Run
 from tunix_core.rendering import render
 from tunix_core.runs.config import RunConfig, requested, trainer_config
@@ -93,8 +92,7 @@ def _planned(run: Run, config: RunConfig, plugins: Plugins) -> Iterator[str]:
     """What would be trained: the trainer with its settings, and the manifest of a request."""
     with step("manifest generation error"):
         provided, settings, left_out = trainer_config(plugins, run.trainer, config)
-        if not isinstance(provided.create(), Trainer):
-            raise TunixError(f"{provided.full_name} makes no trainer")
+        provided.create()
         request = requested(config)
         named: dict[str, Any] = unstructure(settings) or {}
         yield f"trainer {provided.full_name} accepts its settings: {json.dumps(named)}"

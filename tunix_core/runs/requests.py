@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from attrs import field, fields_dict, frozen
 
-from tunix_core.plugins import Provided
+from tunix_core.plugins import ProvidedTrainer
 
 Device = Literal["cpu", "cuda", "auto"]
 Mode = Literal["local", "dry-run"]
@@ -64,7 +64,7 @@ class TrainingRequest:
     time_budget_s: float | None = None
 
 
-def setting_names(provided: Provided) -> dict[str, str]:
+def setting_names(provided: ProvidedTrainer) -> dict[str, str]:
     """The trainer's setting for each field of a request that it can obey.
 
     Args:
@@ -78,13 +78,13 @@ def setting_names(provided: Provided) -> dict[str, str]:
     """
     cls = provided.config_class()
     known = {} if cls is None else fields_dict(cls)
-    mapped: Mapping[str, str] = getattr(provided.contribution, "request_fields", {})
+    mapped = provided.contribution.request_fields
     names = {name: mapped.get(name, name) for name in SETTING_FIELDS}
     return {name: setting for name, setting in names.items() if setting in known}
 
 
 def trainer_settings(
-    provided: Provided, request: TrainingRequest
+    provided: ProvidedTrainer, request: TrainingRequest
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """A request as settings of a trainer, and the fields for which it has no setting.
 

@@ -18,10 +18,10 @@ from sqlite_utils import Database
 from tunix_core.base.clock import new_id, now, uptime
 from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import canonical_json, structure, unstructure
-from tunix_core.contributions import TrainerContribution
+from tunix_core.contributions import TRAINER
 from tunix_core.datasets import Datasets
 from tunix_core.errors import ConflictError, NotFoundError, TunixError, UsageError
-from tunix_core.plugins import Plugins, Provided
+from tunix_core.plugins import Plugins
 from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus, RunTotal, located
 from tunix_core.rendering import TEMPLATES
 from tunix_core.runs import folder as run_files
@@ -91,7 +91,7 @@ class Runs:
             ConflictError: Something that is no run's lies at ``output_dir``, or there is a run
                 ``run_id``.
         """
-        provided = self._plugins.find("trainer", trainer)
+        provided = self._plugins.find(TRAINER, trainer)
         config = provided.config(settings)
         if template not in TEMPLATES:
             raise UsageError(f"unknown template {template!r}", f"known: {', '.join(TEMPLATES)}")
@@ -147,13 +147,14 @@ class Runs:
             UsageError: No such trainer or template, or a setting that the trainer refuses.
             InvalidRecordError: A seed or a budget that is no number.
         """
-        provided = self._plugins.find("trainer", trainer)
+        provided = self._plugins.find(TRAINER, trainer)
         chosen = unstructure(provided.config(settings)) or {}
+        execution = provided.contribution.execution_settings
         request = {
             "data": self._datasets.manifest(dataset_key).sha256,
             "held_out": eval_dataset_key and self._datasets.manifest(eval_dataset_key).sha256,
             "trainer": provided.full_name,
-            "settings": {k: v for k, v in chosen.items() if k not in _execution_settings(provided)},
+            "settings": {k: v for k, v in chosen.items() if k not in execution},
             "seed": seed,
             "template": template,
         }
@@ -483,12 +484,6 @@ class Runs:
 
     def _folder(self, run_id: str) -> Path:
         return self._paths.run(self.get(run_id).id)
-
-
-def _execution_settings(trainer: Provided) -> tuple[str, ...]:
-    contribution = trainer.contribution
-    assert isinstance(contribution, TrainerContribution)  # noqa: S101 - found by its kind
-    return contribution.execution_settings
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

@@ -17,9 +17,10 @@ from tunix_core.base.clock import now
 from tunix_core.base.pages import Page, PageJson, check_page
 from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import encode_members, trace_from_json, trace_to_json
+from tunix_core.contributions import GAME, GENERATOR, SOURCE
 from tunix_core.errors import CapacityError, NotFoundError, UsageError
 from tunix_core.plugins import Plugins
-from tunix_core.protocols import Game, Generator, Source, SourceRequest
+from tunix_core.protocols import Source, SourceRequest
 from tunix_core.records import StoredTrace, Trace
 from tunix_core.store import trace_scores
 from tunix_core.store import traces as store
@@ -182,7 +183,7 @@ class Traces:
             UsageError: No such generator, or a setting that it refuses.
             CapacityError: It has fewer distinct items.
         """
-        generator: Generator = self._plugins.find("generator", name).create(settings)
+        generator = self._plugins.find(GENERATOR, name).create(settings)
         if start < 0 or count < 0:
             raise UsageError(f"start {start} and count {count} must be 0 or more")
         capacity = generator.capacity(split)
@@ -213,7 +214,7 @@ class Traces:
         Raises:
             UsageError: No such game, a setting that it refuses, or ``count`` is below 1.
         """
-        player: Game = self._plugins.find("game", game).create(settings)
+        player = self._plugins.find(GAME, game).create(settings)
         if count < 1:
             raise UsageError(f"count {count} must be 1 or more")
         if seed is None:
@@ -387,12 +388,12 @@ class Traces:
         """The source whose longest suffix the file has; JSONL reads what nobody claims."""
         claims = [
             (len(suffix), provided.full_name)
-            for provided in self._plugins.contributions("source")
+            for provided in self._plugins.all(SOURCE)
             for suffix in getattr(provided.contribution, "suffixes", ())
             if path.name.endswith(suffix)
         ]
         name = max(claims)[1] if claims else "jsonl"
-        reader: Source = self._plugins.find("source", name).create()
+        reader = self._plugins.find(SOURCE, name).create()
         return reader
 
 

@@ -13,6 +13,7 @@ from sqlite_utils import Database
 from tunix_core.base.clock import new_id, now
 from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import check_json, unstructure
+from tunix_core.contributions import TRAINER, TUNER
 from tunix_core.errors import ConflictError, InvalidRecordError, NotFoundError
 from tunix_core.evaluation import Evaluations
 from tunix_core.plugins import Plugins
@@ -165,14 +166,14 @@ class Tuning:
             ConflictError: The job is neither created nor failed.
         """
         job = self.get(job_id)
-        self._plugins.find("tuner", job.tuner)
+        self._plugins.find(TUNER, job.tuner)
         refusal = ConflictError(
             f"tuning job {job.id} is {job.status}", "only created and failed jobs are started"
         )
         if job.status not in ("created", "failed"):
             raise refusal
         check_metric(self._plugins, job.metric_name)
-        setting_names(self._plugins.find("trainer", job.trainer), job.search_space)
+        setting_names(self._plugins.find(TRAINER, job.trainer), job.search_space)
         if not store.start(self._database, job.id, now()):
             raise refusal
         return self.get(job.id)

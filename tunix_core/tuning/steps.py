@@ -11,10 +11,11 @@ from sqlite_utils import Database
 from tunix_core.base.clock import new_id, now
 from tunix_core.base.locks import FileLock
 from tunix_core.base.paths import WorkspacePaths
+from tunix_core.contributions import TRAINER, TUNER
 from tunix_core.errors import ConflictError, NotFoundError, TunixError, one_line
 from tunix_core.evaluation import Evaluations
 from tunix_core.plugins import Plugins
-from tunix_core.protocols import Observation, SuggestRequest, Tuner
+from tunix_core.protocols import Observation, SuggestRequest
 from tunix_core.records import TERMINAL_STATUSES, Run, TuningJob, TuningStatus, TuningTrial
 from tunix_core.runs import Runs
 from tunix_core.search_space import SearchSpace
@@ -196,9 +197,7 @@ class TuningSteps:
         return True
 
     def _suggest(self, job: TuningJob, trials: list[TuningTrial], seen: int) -> dict[str, Any]:
-        tuner = self._plugins.find("tuner", job.tuner).create()
-        if not isinstance(tuner, Tuner):
-            raise TunixError("it is no tuner")
+        tuner = self._plugins.find(TUNER, job.tuner).create()
         space = SearchSpace.parse(job.search_space)
         ended = [Observation(t.params, t.metric_value, t.status == "failed") for t in trials[:seen]]
         pending = [Observation(trial.params) for trial in trials[seen:]]
@@ -213,7 +212,7 @@ class TuningSteps:
     def _enqueue(self, job: TuningJob, trial: TuningTrial) -> None:
         """Make the run that a stored trial names."""
         try:
-            provided = self._plugins.find("trainer", job.trainer)
+            provided = self._plugins.find(TRAINER, job.trainer)
             self._runs.create(
                 job.dataset_key,
                 provided.full_name,

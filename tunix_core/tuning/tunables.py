@@ -8,10 +8,11 @@ from typing import Any
 
 from attrs import fields_dict
 
+from tunix_core.contributions import EVALUATOR
 from tunix_core.errors import TunixError, UsageError
 from tunix_core.evaluation import Evaluations
 from tunix_core.evaluation.judging import Progress
-from tunix_core.plugins import Plugins, Provided
+from tunix_core.plugins import Plugins, ProvidedTrainer
 from tunix_core.records import Run, TuningJob
 from tunix_core.runs.requests import setting_names as request_settings
 
@@ -22,7 +23,7 @@ CORRECTNESS = "answer_correctness"
 SCALES = {"score": 100.0, "primary_score": 1.0}
 
 
-def setting_names(provided: Provided, parameters: Iterable[str]) -> dict[str, str]:
+def setting_names(provided: ProvidedTrainer, parameters: Iterable[str]) -> dict[str, str]:
     """The trainer's setting that each parameter of a search sets.
 
     Args:
@@ -50,7 +51,9 @@ def setting_names(provided: Provided, parameters: Iterable[str]) -> dict[str, st
     return names
 
 
-def trial_settings(provided: Provided, job: TuningJob, params: Mapping[str, Any]) -> dict[str, Any]:
+def trial_settings(
+    provided: ProvidedTrainer, job: TuningJob, params: Mapping[str, Any]
+) -> dict[str, Any]:
     """The trainer's settings for one trial: those of the job, its model, then the sampled ones.
 
     Raises:
@@ -72,12 +75,12 @@ def check_metric(plugins: Plugins, metric: str) -> None:
     """
     if metric in SCALES or metric in FIGURES:
         return
-    evaluators = [provided.full_name for provided in plugins.contributions("evaluator")]
-    bare = [full.split("/", 1)[1] for full in evaluators]
-    if metric not in evaluators and metric not in bare:
+    evaluators = plugins.all(EVALUATOR)
+    bare = [provided.bare_name for provided in evaluators]
+    if metric not in bare and all(metric != provided.full_name for provided in evaluators):
         known = sorted({*SCALES, *FIGURES, *bare})
         raise UsageError(f"unknown metric {metric!r}", f"known: {', '.join(known)}")
-    plugins.find("evaluator", metric)
+    plugins.find(EVALUATOR, metric)
 
 
 def measure(
@@ -118,7 +121,7 @@ def _figure(run: Run, name: str) -> float:
     return float(figures[name])
 
 
-def _tunable(provided: Provided) -> dict[str, str]:
+def _tunable(provided: ProvidedTrainer) -> dict[str, str]:
     """Every name that sets something, with the setting."""
     cls = provided.config_class()
     own = {} if cls is None else {name: name for name, a in fields_dict(cls).items() if a.init}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tunix_compare.paired import PairedComparator, higher_is_better, lower_is_better
+from tunix_core.contributions import COMPARATOR
 from tunix_core.errors import UsageError
 from tunix_core.plugins import Plugins
 from tunix_core.protocols import Comparator, CompareRequest, Tolerance
@@ -45,7 +46,7 @@ def request(pairs: list[tuple[float, float]], **tolerance: float) -> CompareRequ
 def test_is_offered_by_the_installed_plugin() -> None:
     plugins = Plugins.discover()
     for name in ("higher-is-better", "lower-is-better"):
-        comparator = plugins.find("comparator", name).create()
+        comparator = plugins.find(COMPARATOR, name).create()
         assert isinstance(comparator, PairedComparator)
         assert name.startswith(comparator.direction)
 

@@ -13,6 +13,7 @@ import pytest
 from attrs import evolve
 
 from tunix_core.codec import trace_to_json
+from tunix_core.contributions import TRAINER
 from tunix_core.errors import ConflictError, TunixError, UsageError
 from tunix_core.plugins import Plugins
 from tunix_core.protocols import GenerationConfig, Trainer, TrainJob
@@ -53,7 +54,7 @@ def job(tmp_path: Path) -> TrainJob:
 
 
 def test_is_offered_by_the_installed_plugin() -> None:
-    provided = Plugins.discover().find("trainer", "jax")
+    provided = Plugins.discover().find(TRAINER, "jax")
     assert provided.full_name == "tunix-jax/jax"
     assert isinstance(provided.create(), JaxTrainer)
     with pytest.raises(UsageError, match="plugin tunix-jax/jax: stepz"):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import counting_workspace, install_module, write_traces
 from tunix_core import Workspace
+from tunix_core.contributions import EVALUATOR
 from tunix_core.errors import TunixError, UsageError
 from tunix_core.plugins import Plugins
 from tunix_core.protocols import Evaluator
@@ -227,7 +228,7 @@ def test_a_wrong_environment_is_named(
 ) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(UsageError, match=says):
-        Plugins.of(plugin).find("evaluator", "gemma-judge").create()
+        Plugins.of(plugin).find(EVALUATOR, "gemma-judge").create()
 
 
 @pytest.fixture

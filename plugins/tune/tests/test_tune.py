@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tunix_core.contributions import TUNER
 from tunix_core.plugins import Plugins
 from tunix_core.protocols import Observation, SuggestRequest, Tuner
 from tunix_core.search_space import MAX_INTEGER, SearchSpace
@@ -45,7 +46,7 @@ class TestRandom(TunerConformance):
 def test_both_are_offered_by_the_installed_plugin() -> None:
     plugins = Plugins.discover()
     for name in ("optuna", "random"):
-        provided = plugins.find("tuner", name)
+        provided = plugins.find(TUNER, name)
         assert provided.full_name == f"tunix-tune/{name}"
         assert isinstance(provided.create(), SamplingTuner)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from starlette.exceptions import HTTPException
 
 from tunix_core import Workspace
+from tunix_core.contributions import TUNER
 from tunix_core.errors import ConflictError
 from tunix_core.records import TuningJob, TuningTrial
 from tunix_http.operations import Call, Operations
@@ -92,7 +93,7 @@ def get_job(workspace: Workspace, call: Call) -> JobRead:
 )
 def start_job(workspace: Workspace, call: Call) -> JobStarted:
     """Let workers search; a failed job goes on where it ended."""
-    if not workspace.plugins.contributions("tuner"):
+    if not workspace.plugins.all(TUNER):
         raise HTTPException(501, "a tuner is not installed: pip install tunix-tune")
     started = workspace.tuning.start(str(call.path.job_id))
     return JobStarted(

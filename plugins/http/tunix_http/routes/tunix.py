@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from tunix_core import Workspace
 from tunix_core.codec import check_json
+from tunix_core.contributions import TRAINER
 from tunix_core.errors import UsageError
 from tunix_core.records import Run
 from tunix_core.runs.requests import (
@@ -44,7 +45,7 @@ def status(workspace: Workspace, call: Call) -> TunixStatus:
     """Say whether models can be trained here."""
     name = call.services.settings.default_trainer
     try:
-        provided = workspace.plugins.find("trainer", name)
+        provided = workspace.plugins.find(TRAINER, name)
         provided.config_class()
     except UsageError as error:
         return TunixStatus(
@@ -181,7 +182,7 @@ def _need_runtime(workspace: Workspace, call: Call) -> None:
         UsageError: The request names one that is.
     """
     try:
-        workspace.plugins.find("trainer", _trainer(call)).config_class()
+        workspace.plugins.find(TRAINER, _trainer(call)).config_class()
     except UsageError as error:
         if call.body.trainer is not None:
             raise

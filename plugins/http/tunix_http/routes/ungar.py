@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from tunix_core import Workspace
+from tunix_core.contributions import GAME, GameContribution
 from tunix_core.errors import UsageError
 from tunix_core.plugins import Provided
 from tunix_core.protocols import Game
@@ -22,7 +23,7 @@ from tunix_http.wire.ungar import (
     UngarStatus,
 )
 
-GAME = "high-card-duel"
+DUEL = "high-card-duel"
 SOURCE = "ungar"
 PREVIEWED = 3
 
@@ -55,8 +56,8 @@ def generate(workspace: Workspace, call: Call) -> Generated:
     """
     wanted: GenerateRequest = call.body
     if _game(workspace) is None:
-        raise HTTPException(501, f"{GAME} is not installed: pip install tunix-ungar")
-    traces = workspace.traces.play(GAME, wanted.count, wanted.seed)
+        raise HTTPException(501, f"{DUEL} is not installed: pip install tunix-ungar")
+    traces = workspace.traces.play(DUEL, wanted.count, wanted.seed)
     if wanted.persist:
         with call.services.metrics.observe_write("create_ungar_traces"):
             ids = [stored.id for stored in workspace.traces.create_many(traces)]
@@ -84,9 +85,9 @@ async def export(call: Call) -> Response:
     )
 
 
-def _game(workspace: Workspace) -> Provided | None:
+def _game(workspace: Workspace) -> Provided[Game, GameContribution] | None:
     try:
-        return workspace.plugins.find("game", GAME)
+        return workspace.plugins.find(GAME, DUEL)
     except UsageError:
         return None
 

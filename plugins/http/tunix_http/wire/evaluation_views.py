@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from tunix_core import Workspace
+from tunix_core.contributions import bare_name
 from tunix_core.evaluation.metric_checks import item_names
 from tunix_core.records import Evaluation, Score
 from tunix_http.wire.evaluation import (
@@ -93,4 +94,4 @@ def _percent(evaluation: Evaluation) -> float:
 
 
 def _name(evaluation: Evaluation) -> str:
-    return evaluation.evaluator.split("/", 1)[1]
+    return bare_name(evaluation.evaluator)

@@ -13,6 +13,7 @@ import click
 
 from tunix_core.cli._common import pass_workspace, settings_option
 from tunix_core.cli._output import emit, json_option, print_table, say
+from tunix_core.contributions import TRAINER
 from tunix_core.workspace import Workspace
 from tunix_jax.fit.request import (
     dataset_places,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tunix_jax.fit.changes import Change
     from tunix_jax.fit.check import FitReport, FitRequest
 
-TRAINER = "tunix-jax/jax"
+OURS = "tunix-jax/jax"
 
 
 @click.command()
@@ -116,7 +117,7 @@ def _request(
     dataset: str | None,
     tokens: int | None,
 ) -> FitRequest:
-    config = workspace.plugins.find("trainer", TRAINER).config(settings)
+    config = workspace.plugins.find(TRAINER, OURS).config(settings)
     if dataset is not None:
         places = dataset_places(workspace.datasets.data_path(dataset), config)
         tokens = places.count

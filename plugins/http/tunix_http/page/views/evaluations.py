@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tunix_core import Workspace
+from tunix_core.contributions import EVALUATOR
 from tunix_core.errors import IntegrityError, NotFoundError
 from tunix_core.evaluation import shown_steps
 from tunix_core.records import Completion, Evaluation, Item, Score
@@ -22,7 +23,7 @@ def leaderboard(workspace: Workspace, query: Query) -> Data:
     """Runs by their newest evaluation, best first."""
     limit = query.number("limit", 20, 1, 100)
     offset = query.number("offset", 0, 0, 10**9)
-    known = [p.full_name for p in workspace.plugins.contributions("evaluator")]
+    known = [p.full_name for p in workspace.plugins.all(EVALUATOR)]
     chosen = query.choice("evaluator", (ALL_GRADES, *known), "tunix-core/answer_correctness")
     found = workspace.evaluations.leaderboard(
         None if chosen == ALL_GRADES else chosen,

@@ -17,9 +17,9 @@ def plugins(workspace: Workspace, query: Query) -> Data:
         "plugins": held.records,
         "offers": {record.distribution: _by_kind(record) for record in held.records},
         "offered": {
-            kind: [
+            kind.name: [
                 {"name": provided.full_name, "summary": provided.contribution.summary}
-                for provided in held.contributions(kind)
+                for provided in held.all(kind)
             ]
             for kind in KINDS
         },

@@ -14,8 +14,9 @@ from starlette.routing import BaseRoute, Route
 
 from tunix_core import Workspace
 from tunix_core.codec import unstructure
+from tunix_core.contributions import TRAINER
 from tunix_core.errors import TunixError, UsageError
-from tunix_core.plugins import Provided
+from tunix_core.plugins import ProvidedTrainer
 from tunix_core.records import Run
 from tunix_core.rendering import TEMPLATES
 from tunix_http.page import skin
@@ -32,7 +33,7 @@ _FIELDS = ("dataset", "eval_dataset", "trainer", "model", "seed", "settings", "t
 
 def form(workspace: Workspace, query: Query) -> Data:
     """The form, filled in from the address."""
-    trainers = workspace.plugins.contributions("trainer")
+    trainers = workspace.plugins.all(TRAINER)
     return {
         "datasets": dataset_keys(workspace),
         "templates": tuple(TEMPLATES),
@@ -93,7 +94,7 @@ async def _read(request: Request) -> dict[str, str]:
         raise UsageError(f"the form cannot be read: {error}") from None
 
 
-def _trainer(provided: Provided) -> dict[str, Any]:
+def _trainer(provided: ProvidedTrainer) -> dict[str, Any]:
     return {
         "name": provided.full_name,
         "summary": provided.contribution.summary,
@@ -101,7 +102,7 @@ def _trainer(provided: Provided) -> dict[str, Any]:
     }
 
 
-def _settings(provided: Provided) -> list[dict[str, Any]]:
+def _settings(provided: ProvidedTrainer) -> list[dict[str, Any]]:
     """The trainer's settings with their defaults, and what its config class says of them."""
     try:
         cls, defaults = provided.config_class(), unstructure(provided.config())

@@ -6,6 +6,7 @@ from collections import deque
 from typing import Any, get_args
 
 from tunix_core import Workspace
+from tunix_core.contributions import EVALUATOR
 from tunix_core.errors import UsageError
 from tunix_core.records import TERMINAL_STATUSES, Evaluation, Run, RunStatus
 from tunix_core.rich.curves import Points, curves, thin
@@ -58,7 +59,7 @@ def run(workspace: Workspace, query: Query) -> Data:
         "evaluations": [_evaluation(e) for e in workspace.evaluations.of_run(held.id)],
         "artifacts": workspace.runs.artifacts(held.id),
         "datasets": dataset_keys(workspace),
-        "judges": [p.full_name for p in workspace.plugins.contributions("evaluator")],
+        "judges": [p.full_name for p in workspace.plugins.all(EVALUATOR)],
         "panels": panels(workspace, "run", held.id),
     }
 
