@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Trainer,
         Tuner,
     )
+    from tunix_core.records import RecordKind
 
 # What a factory is called with: the config instance where there is a config class, nothing, a
 # directory that it may use; or not at all, since it is the thing itself.
@@ -93,12 +94,21 @@ class TrainerContribution(Contribution):
         execution_settings: Settings that say how a run is executed and leave what comes out of it
             as it is. A request that differs in them alone is the same run, see
             :meth:`~tunix_core.runs.Runs.create_or_resume`.
+        reads: What the lines of each data that it can use hold, by what the data is for;
+            ``train`` is always there. A run with other data is refused when it is created.
+        leaves: Folders of its results in a run's directory; a submission takes them all.
+        scratch: Folders that it keeps for itself there.
+        figure: The figure that every step reports, such as the loss that it minimises.
     """
 
     takes: ClassVar[Takes] = "nothing"
 
     request_fields: Mapping[str, str] = field(factory=dict)
     execution_settings: tuple[str, ...] = ()
+    reads: Mapping[str, RecordKind] = field(factory=lambda: {"train": "trace", "eval": "trace"})
+    leaves: tuple[str, ...] = ("model",)
+    scratch: tuple[str, ...] = ("checkpoints",)
+    figure: str = "loss"
 
 
 @frozen(kw_only=True)

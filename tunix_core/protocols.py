@@ -17,6 +17,7 @@ from tunix_core.records import (
     Completion,
     Item,
     Prompt,
+    RecordKind,
     Rejected,
     Score,
     Scorecard,
@@ -102,32 +103,90 @@ class Game(Protocol):
         ...
 
 
+class Tools(Protocol):
+    """The door to the other plugins of the same workspace, for rewards and drawn completions."""
+
+    def evaluator(self, name: str, settings: Mapping[str, Any] | None = None) -> Evaluator:
+        """An evaluator by its name, made with settings.
+
+        Raises:
+            UsageError: No such evaluator, or a setting that it refuses.
+        """
+        ...
+
+    def generator(self, name: str, settings: Mapping[str, Any] | None = None) -> Generator:
+        """A generator by its name, made with settings.
+
+        Raises:
+            UsageError: No such generator, or a setting that it refuses.
+        """
+        ...
+
+
 @frozen
+class DataFile:
+    """The data of a dataset.
+
+    Args:
+        path: One canonical record per line, as JSON.
+        record: What a line holds.
+        sha256: Digest of the file, in hex.
+        count: Number of lines.
+    """
+
+    path: Path
+    record: RecordKind
+    sha256: str
+    count: int
+
+
+@frozen
+class Host:
+    """Which of the processes that train together this one is.
+
+    Args:
+        index: Its number; 0 leads, and alone writes what the run leaves behind.
+        count: How many there are, where that is known beforehand; a further one that joins a
+            running leader knows no more than that it does not lead.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether what it writes is the run's."""
+        return self.index == 0
+
+
+@frozen(kw_only=True)
 class TrainJob:
     """Everything a trainer needs.
 
     Args:
         run_id: The run this is.
-        train_data: ``dataset.jsonl``: one canonical trace per line.
-        eval_data: Held-out data of the same form, for the loss during training; or None.
-        output_dir: The run's directory. The trainer owns ``checkpoints/`` and ``model/`` in it.
+        data: Data by what it is for: ``train`` always; ``eval``, held-out data for figures
+            during training, and others that the trainer declares, where they were given.
+        output_dir: The run's directory. The trainer owns the folders that its contribution
+            declares in it.
         config: Instance of the trainer's config class.
+        tools: Evaluators and generators of the same workspace.
         template: Name of the rendering template, see :mod:`tunix_core.rendering`.
         seed: Seed of initialisation and data order.
         resume: Continue from the newest checkpoint in ``output_dir`` when there is one.
-        further_host: This process takes part in a run that another one leads. It trains together
-            with the leader or not at all, and what it writes must not stand in the leader's way.
+        host: Which of several processes this is. A further one trains together with the leader
+            or not at all, and what it writes must not stand in the leader's way.
     """
 
     run_id: str
-    train_data: Path
-    eval_data: Path | None
+    data: Mapping[str, DataFile]
     output_dir: Path
     config: Any
+    tools: Tools
     template: str = "show_your_work"
     seed: int = 0
     resume: bool = False
-    further_host: bool = False
+    host: Host = Host()
 
 
 class Reporter(Protocol):
@@ -206,6 +265,23 @@ class GenerationConfig:
             raise ValueError("samples: more than 1 need a temperature above 0.0")
 
 
+@frozen(kw_only=True)
+class LoadRequest:
+    """Which model is loaded, and what for.
+
+    Args:
+        model_dir: Directory of a model that a trainer of this kind left behind.
+        generation: How to sample.
+        device: Where to compute: ``auto``, or what the trainer calls it.
+        logprobs: Let completions carry token ids and log-probabilities.
+    """
+
+    model_dir: Path
+    generation: GenerationConfig = field(factory=GenerationConfig)
+    device: str = "auto"
+    logprobs: bool = False
+
+
 @runtime_checkable
 class Predictor(Protocol):
     """Completes prompts; an item's output depends on the item, not on its batch."""
@@ -219,7 +295,13 @@ class Trainer(Protocol):
 
     def fit(self, job: TrainJob, reporter: Reporter) -> TrainResult: ...
 
-    def load(self, model_dir: Path, config: GenerationConfig) -> Predictor: ...
+    def load(self, request: LoadRequest) -> Predictor:
+        """A model that :meth:`fit` left behind, ready to complete prompts.
+
+        Raises:
+            TunixError: The directory holds no such model.
+        """
+        ...
 
 
 @runtime_checkable

@@ -19,6 +19,9 @@ MAX_STEPS = 1_000
 MAX_STEP_TYPE_CHARS = 64
 MAX_STEP_CHARS = 20_000
 
+# What a line of a dataset holds.
+RecordKind = Literal["trace", "prompt", "preference"]
+
 RunStatus = Literal[
     "pending", "running", "completed", "failed", "timeout", "cancel_requested", "cancelled"
 ]
@@ -178,6 +181,9 @@ class Completion:
         stop: ``stop`` when the model ended by itself, ``length`` when it was cut.
         tokens: Number of tokens generated.
         sample: Which of several samples of the same item this is, from 0.
+        token_ids: The tokens generated, the end token included; empty unless asked for.
+        logprobs: The natural logarithm of the probability with which each was drawn, after
+            temperature and before any cut of the distribution; empty unless asked for.
     """
 
     item_id: str
@@ -185,6 +191,8 @@ class Completion:
     stop: Literal["stop", "length"] = "stop"
     tokens: int = 0
     sample: int = 0
+    token_ids: tuple[int, ...] = field(default=(), repr=False)
+    logprobs: tuple[float, ...] = field(default=(), repr=False)
 
 
 @frozen
@@ -262,7 +270,8 @@ class DatasetManifest:
     """What a dataset is and where it came from; written last, so that it never lies.
 
     The fields and their order are those of the wire contract, version 1.1 adding the hash of
-    the data, the counts before filtering and the versions of the plugins. What services return
+    the data, the counts before filtering, the versions of the plugins and what a line holds as
+    ``record``. What services return
     knows the workspace it is in, as ``root``.
     """
 
@@ -284,6 +293,7 @@ class DatasetManifest:
     training_run_id: str | None
     provenance: Mapping[str, Any]
     sha256: str
+    record: RecordKind = "trace"
     root: Path | None = field(default=None, init=False, eq=False, repr=False)
 
     def _repr_html_(self) -> str:

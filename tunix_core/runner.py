@@ -18,9 +18,10 @@ from attrs import evolve
 from tunix_core.base.files import write_atomically
 from tunix_core.base.locks import FileLock
 from tunix_core.codec import structure
-from tunix_core.datasets.files import DATA
+from tunix_core.datasets.files import data_file
 from tunix_core.errors import TunixError
-from tunix_core.protocols import GenerationConfig, Trainer, TrainJob
+from tunix_core.plugins.tools import PluginTools
+from tunix_core.protocols import GenerationConfig, Host, Trainer, TrainJob
 from tunix_core.records import Run
 from tunix_core.runs.config import RunConfig, trainer_config
 from tunix_core.runs.joining import created_run
@@ -60,21 +61,22 @@ def join(workspace: Workspace, run_id: str) -> None:
     trainer, job = _prepare(workspace, created_run(workspace.paths, run_id))
     reporter = SilentReporter()
     signal.signal(signal.SIGTERM, lambda *_: reporter.terminate())
-    trainer.fit(evolve(job, further_host=True), reporter)
+    trainer.fit(evolve(job, host=Host(index=1)), reporter)
 
 
 def _prepare(workspace: Workspace, run: Run) -> tuple[Trainer, TrainJob]:
     """The trainer of a run and its job, the same on every host; opens no database."""
     config = structure(RunConfig, run.config, "run config")
     provided, settings, _ = trainer_config(workspace.plugins, run.trainer, config)
-    train_key, eval_key = run.dataset_key, config.eval_dataset_key
+    keys = {"train": run.dataset_key, "eval": config.eval_dataset_key}
+    folders = {use: workspace.paths.dataset(key) for use, key in keys.items() if key is not None}
     trainer = provided.create()
     return trainer, TrainJob(
         run_id=run.id,
-        train_data=workspace.paths.dataset(train_key) / DATA,
-        eval_data=None if eval_key is None else workspace.paths.dataset(eval_key) / DATA,
+        data={use: data_file(folder) for use, folder in folders.items()},
         output_dir=workspace.paths.run(run.id),
         config=settings,
+        tools=PluginTools(workspace.plugins),
         template=config.template,
         seed=config.seed,
         resume=True,

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from tunix_core.base.files import write_atomically
+from tunix_core.contributions import TRAINER
 from tunix_core.errors import UsageError
 from tunix_core.records import Evaluation, Run
 from tunix_core.workspace import Workspace
 
 MANIFEST = "submission_manifest.json"
-# What trainers leave for others; the adapter under LoRA alone.
-PARTS = ("model", "adapter")
 
 
 def write_submission(
@@ -29,7 +28,7 @@ def write_submission(
     evaluations: Mapping[str, Sequence[Evaluation]] | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Put a run's model, and its adapter where there is one, into a folder with a manifest.
+    """Put what a run's trainer leaves, its model first, into a folder with a manifest.
 
     Files are linked where the disk allows it, so that they take no room twice. Done again, it
     replaces what it wrote.
@@ -46,13 +45,13 @@ def write_submission(
 
     Raises:
         NotFoundError: No such run.
-        UsageError: The run has not completed.
+        UsageError: The run has not completed, or its trainer is not installed.
     """
     run = workspace.runs.get(run_id)
     if run.status != "completed":
         raise UsageError(f"run {run.id} cannot be submitted: its status is {run.status}")
     folder = workspace.paths.run(run.id)
-    for part in PARTS:
+    for part in workspace.plugins.find(TRAINER, run.trainer).contribution.leaves:
         shutil.rmtree(target / part, ignore_errors=True)
         if (folder / part).is_dir():
             shutil.copytree(folder / part, target / part, copy_function=_link)

@@ -13,7 +13,7 @@ from typing import Any
 
 from peers.inputs import TEMPLATE
 
-from tunix_core.protocols import GenerationConfig
+from tunix_core.protocols import GenerationConfig, LoadRequest
 from tunix_core.records import Prompt
 from tunix_jax.data.token_cache import read_examples
 from tunix_jax.text.prompt_encoder import PromptEncoder
@@ -25,7 +25,7 @@ def main(job: dict[str, Any]) -> None:
     rendered = islice(read_examples(Path(job["data"]), TEMPLATE), job["count"])
     prompts = [Prompt(str(place), example.prompt) for place, example in enumerate(rendered)]
     config = GenerationConfig(max_new_tokens=job["most"], stop=(), batch_size=job["batch"])
-    predictor = JaxTrainer().load(Path(job["model"]), config)
+    predictor = JaxTrainer().load(LoadRequest(model_dir=Path(job["model"]), generation=config))
     # Every length once, so that all that depends on it is compiled.
     encoder = PromptEncoder(TextTokenizer.from_directory(Path(job["model"])))
     encoded = encoder.prompt_ids([prompt.text for prompt in prompts])

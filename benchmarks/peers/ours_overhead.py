@@ -22,8 +22,8 @@ import jax
 from peers.inputs import SEED
 
 from tunix_core.plugins import Plugins
-from tunix_core.protocols import TrainJob
 from tunix_core.runs.reporter import RunReporter
+from tunix_core.testing.trainer import train_job
 from tunix_jax.config import TrainerConfig
 from tunix_jax.fit.check import compile_step
 from tunix_jax.sharding import make_mesh
@@ -80,7 +80,7 @@ def main(job: dict[str, Any]) -> None:
     )
     with tempfile.TemporaryDirectory() as name:
         reporter = Timed("benchmark", Path(name), Plugins.discover(), None)
-        train = TrainJob("benchmark", Path(job["data"]), None, Path(name), config, seed=SEED)
+        train = train_job(Path(name), config, Path(job["data"]), seed=SEED)
         JaxTrainer().fit(train, reporter)
     loop, alone = blocks(reporter.ends), compiled_step_s(config, 512)
     print(json.dumps({"overhead_ms": 1000 * (loop - alone), "compiled_ms": 1000 * alone}))

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from peers.inputs import SEED
 
-from tunix_core.protocols import StopReason, TrainJob
+from tunix_core.protocols import StopReason
+from tunix_core.testing.trainer import train_job
 from tunix_jax.config import TrainerConfig
 from tunix_jax.trainer import JaxTrainer
 
@@ -70,7 +71,7 @@ def main(job: dict[str, Any]) -> None:
     clock = Clock()
     with tempfile.TemporaryDirectory() as directory:
         output = Path(job.get("output", directory))
-        train = TrainJob("benchmark", Path(job["data"]), None, output, config, seed=SEED)
+        train = train_job(output, config, Path(job["data"]), seed=SEED)
         began = time.perf_counter()
         JaxTrainer().fit(train, clock)
     warm, steps = job["warmup"], job["steps"]

@@ -10,7 +10,6 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from attrs import frozen
@@ -19,7 +18,7 @@ from tunix_core import hookimpl
 from tunix_core.base.files import write_atomically
 from tunix_core.contributions import TrainerContribution
 from tunix_core.errors import TunixError, UsageError
-from tunix_core.protocols import GenerationConfig, Reporter, StopReason, TrainJob, TrainResult
+from tunix_core.protocols import LoadRequest, Reporter, StopReason, TrainJob, TrainResult
 from tunix_core.records import Completion, Prompt
 
 
@@ -49,10 +48,11 @@ class CountingConfig:
 class CountingTrainer:
     def fit(self, job: TrainJob, reporter: Reporter) -> TrainResult:
         config: CountingConfig = job.config
-        with job.train_data.open(encoding="utf-8") as lines:
+        path = job.data["train"].path
+        with path.open(encoding="utf-8") as lines:
             answers = [json.loads(line)["final_answer"] for line in lines]
         if not answers:
-            raise UsageError(f"{job.train_data} holds no trace")
+            raise UsageError(f"{path} holds no trace")
         checkpoint = job.output_dir / "checkpoints" / "counts.json"
         checkpoint.parent.mkdir(exist_ok=True)
         state: dict[str, Any] = {"step": 0, "counts": {}}
@@ -60,7 +60,7 @@ class CountingTrainer:
             state = json.loads(checkpoint.read_text())
         step, counts = int(state["step"]), Counter(state["counts"])
         reporter.begin(config.steps, step)
-        if job.further_host:
+        if not job.host.leads:
             reporter.log(f"counting along for {job.run_id}")
         reason: StopReason | None = None
         begun = time.monotonic()
@@ -81,24 +81,34 @@ class CountingTrainer:
         metrics, timings = {"loss": 1.0 / max(step, 1)}, {"seconds": time.monotonic() - begun}
         return TrainResult(model, step, step, reason or "completed", metrics, timings)
 
-    def load(self, model_dir: Path, config: GenerationConfig) -> CountingPredictor:
-        path = model_dir / "answer.json"
+    def load(self, request: LoadRequest) -> CountingPredictor:
+        path = request.model_dir / "answer.json"
         if not path.exists():
-            raise UsageError(f"{model_dir} holds no model")
-        return CountingPredictor(json.loads(path.read_text())["answer"])
+            raise UsageError(f"{request.model_dir} holds no model")
+        return CountingPredictor(json.loads(path.read_text())["answer"], request.logprobs)
 
 
 class CountingPredictor:
     """Gives the answer, or in every second sample of an item the number of the sample."""
 
-    def __init__(self, answer: str) -> None:
+    def __init__(self, answer: str, logprobs: bool = False) -> None:
         self._answer = answer
+        self._logprobs = logprobs
 
     def complete(self, prompts: Iterable[Prompt]) -> Iterator[Completion]:
         for prompt in prompts:
             answer = f"sample {prompt.sample}" if prompt.sample % 2 else self._answer
             text = f"<reasoning>it was frequent</reasoning>\n<answer>{answer}</answer>"
-            yield Completion(prompt.item_id, text, sample=prompt.sample)
+            # Its tokens are characters, of which it is sure.
+            ids = tuple(map(ord, text)) if self._logprobs else ()
+            yield Completion(
+                prompt.item_id,
+                text,
+                tokens=len(text),
+                sample=prompt.sample,
+                token_ids=ids,
+                logprobs=(0.0,) * len(ids),
+            )
 
 
 @hookimpl

@@ -17,6 +17,7 @@ from tunix_core.base.files import atomic_file, sync_directory, write_atomically
 from tunix_core.base.locks import FileLock
 from tunix_core.codec import loads, structure, unstructure
 from tunix_core.errors import ConflictError, IntegrityError, TunixError
+from tunix_core.protocols import DataFile
 from tunix_core.records import DatasetManifest
 
 MANIFEST = "manifest.json"
@@ -101,6 +102,28 @@ def scan(path: Path) -> tuple[str, int]:
     return digest.hexdigest(), count
 
 
+def read_manifest(folder: Path) -> DatasetManifest:
+    """What the dataset in a directory says of itself.
+
+    Raises:
+        OSError: It holds none.
+        InvalidRecordError: The manifest was edited into something else.
+    """
+    text = (folder / MANIFEST).read_bytes()
+    return structure(DatasetManifest, loads(text), f"manifest of {folder.name}")
+
+
+def data_file(folder: Path) -> DataFile:
+    """The data of the dataset in a directory, as its manifest describes it; nothing is checked.
+
+    Raises:
+        OSError: The directory holds no dataset.
+        InvalidRecordError: The manifest was edited into something else.
+    """
+    manifest = read_manifest(folder)
+    return DataFile(folder / DATA, manifest.record, manifest.sha256, manifest.trace_count)
+
+
 def _write_data(
     path: Path, lines: Iterable[tuple[str, str]], total: int, on_progress: Progress | None
 ) -> dict[str, Any]:
@@ -155,7 +178,7 @@ def _rename(aside: Path, target: Path) -> bool:
 
 def _same(folder: Path, wanted: DatasetManifest) -> DatasetManifest:
     try:
-        present = structure(DatasetManifest, loads((folder / MANIFEST).read_bytes()), "manifest")
+        present = read_manifest(folder)
     except FileNotFoundError:
         raise ConflictError(f"{folder} is in the way", "move it away") from None
     if present.sha256 != wanted.sha256:

@@ -13,8 +13,8 @@ from sqlite_utils import Database
 
 from tunix_core.base.clock import new_id, now
 from tunix_core.base.paths import WorkspacePaths
-from tunix_core.codec import check_json, loads, structure, trace_from_json
-from tunix_core.datasets.files import DATA, MANIFEST, Progress, publish, scan
+from tunix_core.codec import check_json, trace_from_json
+from tunix_core.datasets.files import DATA, MANIFEST, Progress, publish, read_manifest, scan
 from tunix_core.datasets.selection import Selection, Strategy, choose, choose_mix
 from tunix_core.errors import IntegrityError, NotFoundError, UsageError, did_you_mean
 from tunix_core.plugins import Plugins
@@ -198,9 +198,7 @@ class Datasets:
         if not known or not (self._paths.datasets / key / MANIFEST).is_file():
             hint = did_you_mean(key, self._keys(), "see: tunix-rt datasets list")
             raise NotFoundError(f"dataset {key!r} not found", hint)
-        text = (self._paths.datasets / key / MANIFEST).read_bytes()
-        manifest = structure(DatasetManifest, loads(text), f"manifest of {key}")
-        return located(manifest, self._paths.root)
+        return located(read_manifest(self._paths.datasets / key), self._paths.root)
 
     def data_path(self, key: str) -> Path:
         """The data file of a dataset, checked just now: one canonical trace per line.

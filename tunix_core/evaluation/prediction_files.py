@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from attrs import evolve
-
 from tunix_core.base.paths import WorkspacePaths, confined
 from tunix_core.codec import unstructure
 from tunix_core.records import Completion
@@ -23,6 +21,8 @@ def folder_of(paths: WorkspacePaths, run_id: str, dataset_key: str) -> Path:
 def format_line(completion: Completion) -> str:
     """A completion as a line of a predictions file."""
     fields = unstructure(completion)
+    if not completion.token_ids:
+        del fields["token_ids"], fields["logprobs"]
     # The wire contract's names come first; readers of it ignore the others.
     line = {"trace_id": fields.pop("item_id"), "prediction": fields.pop("text"), **fields}
     return json.dumps(line, ensure_ascii=False)
@@ -31,8 +31,15 @@ def format_line(completion: Completion) -> str:
 def parse_line(line: bytes) -> Completion:
     """A line of a predictions file."""
     fields = json.loads(line)
-    blank = Completion(item_id=fields["trace_id"], text=fields["prediction"])
-    return evolve(blank, stop=fields["stop"], tokens=fields["tokens"], sample=fields["sample"])
+    return Completion(
+        item_id=fields["trace_id"],
+        text=fields["prediction"],
+        stop=fields["stop"],
+        tokens=fields["tokens"],
+        sample=fields["sample"],
+        token_ids=tuple(fields.get("token_ids", ())),
+        logprobs=tuple(fields.get("logprobs", ())),
+    )
 
 
 def read_meta(folder: Path) -> dict[str, object] | None:

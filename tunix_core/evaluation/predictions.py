@@ -25,7 +25,7 @@ from tunix_core.evaluation.prediction_files import (
     read_meta,
 )
 from tunix_core.plugins import Plugins
-from tunix_core.protocols import GenerationConfig, Predictor
+from tunix_core.protocols import GenerationConfig, LoadRequest, Predictor
 from tunix_core.records import Completion, Item, Prompt, Run
 from tunix_core.rendering import render
 from tunix_core.runs import Runs
@@ -164,7 +164,8 @@ class Predictions:
 
     def _predictor(self, run: Run, generation: GenerationConfig) -> Predictor:
         trainer = self._plugins.find(TRAINER, run.trainer).create()
-        return trainer.load(self._paths.run(run.id) / "model", generation)
+        model_dir = self._paths.run(run.id) / "model"
+        return trainer.load(LoadRequest(model_dir=model_dir, generation=generation))
 
 
 def _template(run: Run) -> str:

@@ -21,7 +21,7 @@ from tunix_core.codec import canonical_json, structure, unstructure
 from tunix_core.contributions import TRAINER
 from tunix_core.datasets import Datasets
 from tunix_core.errors import ConflictError, NotFoundError, TunixError, UsageError
-from tunix_core.plugins import Plugins
+from tunix_core.plugins import Plugins, ProvidedTrainer
 from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus, RunTotal, located
 from tunix_core.rendering import TEMPLATES
 from tunix_core.runs import folder as run_files
@@ -97,9 +97,7 @@ class Runs:
             raise UsageError(f"unknown template {template!r}", f"known: {', '.join(TEMPLATES)}")
         if mode not in get_args(Mode):
             raise UsageError(f"unknown mode {mode!r}", f"known: {', '.join(get_args(Mode))}")
-        for key in (dataset_key, eval_dataset_key):
-            if key is not None:
-                self._datasets.manifest(key)
+        self._check_data(provided, {"train": dataset_key, "eval": eval_dataset_key})
         fields = {
             "trainer": unstructure(config) or {},
             "seed": seed,
@@ -238,6 +236,25 @@ class Runs:
             TunixError: Something is wrong; the message names the step.
         """
         return dry_run(run, self.config(run), self._plugins, self._datasets)
+
+    def _check_data(self, trainer: ProvidedTrainer, keys: Mapping[str, str | None]) -> None:
+        """Refuse data that is not there, or that the trainer does not read."""
+        reads = trainer.contribution.reads
+        for use, key in keys.items():
+            if key is None:
+                continue
+            record = self._datasets.manifest(key).record
+            if use not in reads:
+                raise UsageError(
+                    f"{trainer.full_name} reads no {use} data, so {key} has no use",
+                    f"it reads: {', '.join(reads)}",
+                )
+            if record != reads[use]:
+                raise UsageError(
+                    f"{trainer.full_name} reads a {reads[use]} in every line of its {use} data, "
+                    f"{key} holds a {record}",
+                    "choose another dataset or trainer",
+                )
 
     def _resolved(self, trainer: str, config: RunConfig) -> tuple[str, RunConfig, str | None]:
         provided, settings, note = trainer_config(self._plugins, trainer, config)

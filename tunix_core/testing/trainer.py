@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,15 +14,19 @@ from attrs import evolve
 from tunix_core.codec import trace_to_json
 from tunix_core.errors import TunixError
 from tunix_core.models.local_registry import tree_digest
+from tunix_core.plugins import Plugins
+from tunix_core.plugins.tools import PluginTools
 from tunix_core.protocols import (
+    DataFile,
     GenerationConfig,
+    LoadRequest,
     Predictor,
     StopReason,
     Trainer,
     TrainJob,
     TrainResult,
 )
-from tunix_core.records import Prompt, Step, Trace
+from tunix_core.records import Completion, Prompt, Step, Trace
 
 STEPS = 6
 STOP_AT = 4
@@ -69,7 +74,13 @@ class TrainerConformance:
 
             def config(self, steps):
                 return MyConfig(steps=steps, size="tiny")
+
+    Set ``figure``, ``leaves`` and ``scratch`` where the trainer's contribution does.
     """
+
+    figure: str = "loss"
+    leaves: tuple[str, ...] = ("model",)
+    scratch: tuple[str, ...] = ("checkpoints",)
 
     def make(self) -> Trainer:
         """A trainer."""
@@ -85,7 +96,7 @@ class TrainerConformance:
         data = directory.parent / "dataset.jsonl"
         lines = [trace_to_json(trace) + "\n" for trace in sample_traces()]
         data.write_text("".join(lines), encoding="utf-8")
-        return TrainJob("run", data, None, directory, self.config(steps), seed=seed)
+        return train_job(directory, self.config(steps), data, seed=seed)
 
     def fit(
         self, job: TrainJob, stop_at: int | None = None, reason: StopReason = "cancelled"
@@ -98,12 +109,20 @@ class TrainerConformance:
         self, result: TrainResult, prompts: Sequence[Prompt], **changes: Any
     ) -> dict[str, str]:
         """What the model says to each prompt, by item."""
+        completions = self.completions(result, prompts, False, **changes)
+        return {completion.item_id: completion.text for completion in completions}
+
+    def completions(
+        self, result: TrainResult, prompts: Sequence[Prompt], logprobs: bool, **changes: Any
+    ) -> list[Completion]:
+        """What the model says to each prompt, in order, with all that it may carry."""
         config = GenerationConfig(max_new_tokens=12, **changes)
-        predictor = self.make().load(result.model_dir, config)
+        request = LoadRequest(model_dir=result.model_dir, generation=config, logprobs=logprobs)
+        predictor = self.make().load(request)
         assert isinstance(predictor, Predictor)
         completions = list(predictor.complete(prompts))
         assert [c.item_id for c in completions] == [p.item_id for p in prompts]
-        return {completion.item_id: completion.text for completion in completions}
+        return completions
 
     def test_is_a_trainer(self) -> None:
         assert isinstance(self.make(), Trainer)
@@ -112,7 +131,7 @@ class TrainerConformance:
         result, reporter = self.fit(self.job(tmp_path / "run"))
         assert reporter.begun == [(STEPS, 0)]
         assert [step for step, _ in reporter.steps] == list(range(1, STEPS + 1))
-        assert all("loss" in values for _, values in reporter.steps)
+        assert all(self.figure in values for _, values in reporter.steps)
         assert (result.steps, result.stop_reason) == (STEPS, "completed")
         assert result.tokens > 0
 
@@ -157,10 +176,10 @@ class TrainerConformance:
         assert reporter.begun == [(STEPS, 0)]
         assert result.steps == STEPS
 
-    def test_writes_only_its_model_and_checkpoints(self, tmp_path: Path) -> None:
+    def test_writes_only_what_it_declares(self, tmp_path: Path) -> None:
         job = self.job(tmp_path / "run")
         self.fit(job)
-        assert {path.name for path in job.output_dir.iterdir()} <= {"model", "checkpoints"}
+        assert {path.name for path in job.output_dir.iterdir()} <= {*self.leaves, *self.scratch}
 
     def test_what_an_item_gets_does_not_depend_on_its_batch(self, tmp_path: Path) -> None:
         result, _ = self.fit(self.job(tmp_path / "run"))
@@ -175,15 +194,58 @@ class TrainerConformance:
             }
             assert together == backwards == alone
 
+    def test_completions_carry_tokens_and_logprobs_when_asked(self, tmp_path: Path) -> None:
+        result, _ = self.fit(self.job(tmp_path / "run"))
+        for sampling in ({}, {"temperature": 1.0, "seed": 3}):
+            plain = self.completions(result, sample_prompts(3), False, **sampling)
+            asked = self.completions(result, sample_prompts(3), True, **sampling)
+            assert [c.text for c in asked] == [c.text for c in plain]
+            assert all((c.token_ids, c.logprobs) == ((), ()) for c in plain)
+            for completion in asked:
+                assert len(completion.token_ids) == len(completion.logprobs) == completion.tokens
+                assert all(token >= 0 for token in completion.token_ids)
+                assert all(math.isfinite(x) and x <= 0.0 for x in completion.logprobs)
+
     def test_no_data_is_refused(self, tmp_path: Path) -> None:
         job = self.job(tmp_path / "run")
-        job.train_data.write_text("")
+        data = job.data["train"].path
+        data.write_text("")
+        job = evolve(job, data={"train": data_file(data)})
         with pytest.raises(TunixError):
             self.fit(job)
 
     def test_a_directory_without_a_model_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(TunixError):
-            self.make().load(tmp_path, GenerationConfig())
+            self.make().load(LoadRequest(model_dir=tmp_path))
+
+
+def train_job(
+    directory: Path, config: Any, train: Path, held_out: Path | None = None, seed: int = 0
+) -> TrainJob:
+    """A job on files of traces, with the core's own evaluators as tools.
+
+    Args:
+        directory: The run's directory.
+        config: Instance of the trainer's config class.
+        train: What is learned from.
+        held_out: What is held out, or None.
+        seed: Seed of the run.
+    """
+    files = {"train": train} if held_out is None else {"train": train, "eval": held_out}
+    return TrainJob(
+        run_id="run",
+        data={use: data_file(path) for use, path in files.items()},
+        output_dir=directory,
+        config=config,
+        tools=PluginTools(Plugins.of()),
+        seed=seed,
+    )
+
+
+def data_file(path: Path) -> DataFile:
+    """A file of traces, as a run would describe it."""
+    content = path.read_bytes()
+    return DataFile(path, "trace", hashlib.sha256(content).hexdigest(), content.count(b"\n"))
 
 
 def sample_traces() -> list[Trace]:

@@ -14,7 +14,7 @@ from tunix_core.codec import trace_to_json
 from tunix_core.errors import ConflictError, TunixError, UsageError
 from tunix_core.protocols import TrainJob
 from tunix_core.records import Step, Trace
-from tunix_core.testing.trainer import RecordingReporter
+from tunix_core.testing.trainer import RecordingReporter, train_job
 from tunix_jax.config import TrainerConfig
 from tunix_jax.trainer import JaxTrainer
 
@@ -42,7 +42,11 @@ def job(tmp_path: Path) -> TrainJob:
         eval_every=5,
         checkpoint_every=10,
     )
-    return TrainJob("run", train, held_out, tmp_path / "run", config, seed=1)
+    return train_job(tmp_path / "run", config, train, held_out, seed=1)
+
+
+def without_held_out(job: TrainJob) -> TrainJob:
+    return evolve(job, data={"train": job.data["train"]})
 
 
 def held_out_losses(reporter: RecordingReporter) -> dict[int, float]:
@@ -65,7 +69,9 @@ def test_early_stopping_leaves_the_best_model_and_resumes_as_if_never_stopped(
 
     # The model is the one that training to the best step and no further leaves.
     plain = evolve(job.config, early_stopping_patience=0)
-    short = evolve(job, output_dir=tmp_path / "short", eval_data=None, config=plain)
+    short = evolve(
+        job, output_dir=tmp_path / "short", data={"train": job.data["train"]}, config=plain
+    )
     short.output_dir.mkdir()
     shorter = JaxTrainer().fit(short, RecordingReporter(stop_at=best))
     weights, expected = (
@@ -86,7 +92,7 @@ def test_early_stopping_leaves_the_best_model_and_resumes_as_if_never_stopped(
 def test_early_stopping_needs_what_it_goes_by(job: TrainJob) -> None:
     config = evolve(job.config, early_stopping_patience=3)
     with pytest.raises(UsageError, match="early stopping needs held-out data"):
-        JaxTrainer().fit(evolve(job, config=config, eval_data=None), RecordingReporter())
+        JaxTrainer().fit(evolve(without_held_out(job), config=config), RecordingReporter())
     with pytest.raises(ValueError, match="keep_best: early stopping leaves the best model"):
         evolve(config, keep_best=0)
 
@@ -116,7 +122,7 @@ def test_a_run_killed_after_its_last_step_tells_the_same_story(job: TrainJob) ->
 
 
 def test_a_run_that_does_not_resume_refuses_the_checkpoints_of_another(job: TrainJob) -> None:
-    short = evolve(job, config=evolve(job.config, steps=2), eval_data=None)
+    short = evolve(without_held_out(job), config=evolve(job.config, steps=2))
     JaxTrainer().fit(short, RecordingReporter())
     with pytest.raises(ConflictError, match="holds checkpoints of an earlier run"):
         JaxTrainer().fit(short, RecordingReporter())
@@ -131,7 +137,7 @@ def test_a_loss_that_leaves_all_bounds_stops_the_run_and_names_its_batch(
     )
     reporter = RecordingReporter()
     with pytest.raises(TunixError, match=rf"{problem}.* at step \d+; its batch: lines \d+") as said:
-        JaxTrainer().fit(evolve(job, config=config, eval_data=None), reporter)
+        JaxTrainer().fit(evolve(without_held_out(job), config=config), reporter)
     assert "\n" not in str(said.value)
     assert any("of the dataset" in message for message in reporter.messages)
     step = int(str(said.value).split("at step ")[1].split(";")[0])
@@ -142,13 +148,13 @@ def test_a_loss_that_leaves_all_bounds_stops_the_run_and_names_its_batch(
 
 def test_a_profile_of_some_steps_is_written(job: TrainJob) -> None:
     config = evolve(job.config, steps=6, profile_from=3, profile_steps=2)
-    JaxTrainer().fit(evolve(job, config=config, eval_data=None), RecordingReporter())
+    JaxTrainer().fit(evolve(without_held_out(job), config=config), RecordingReporter())
     assert list((job.output_dir / "profile").rglob("*.xplane.pb"))
 
 
 def test_what_a_run_costs_is_told(job: TrainJob) -> None:
     config = evolve(job.config, steps=6)
-    result = JaxTrainer().fit(evolve(job, config=config, eval_data=None), RecordingReporter())
+    result = JaxTrainer().fit(evolve(without_held_out(job), config=config), RecordingReporter())
     timings = result.timings
     assert timings["step_seconds_p50"] <= timings["step_seconds_p95"]
     assert 0 < timings["learned_tokens_per_second"] < timings["tokens_per_second"]
@@ -161,7 +167,7 @@ def test_what_a_run_costs_is_told(job: TrainJob) -> None:
 def test_schedules_rise_and_fall(job: TrainJob, schedule: Any) -> None:
     config = evolve(job.config, steps=20, schedule=schedule, warmup_steps=5, final_fraction=0.1)
     reporter = RecordingReporter()
-    JaxTrainer().fit(evolve(job, config=config, eval_data=None), reporter)
+    JaxTrainer().fit(evolve(without_held_out(job), config=config), reporter)
     rates = np.array([values["learning_rate"] for _, values in reporter.steps])
     peak = config.learning_rate
     assert (np.diff(rates[:6]) > 0).all()

@@ -12,7 +12,7 @@ from tunix_core.codec import trace_to_json
 from tunix_core.errors import UsageError
 from tunix_core.protocols import TrainJob
 from tunix_core.records import Step, Trace
-from tunix_core.testing.trainer import RecordingReporter
+from tunix_core.testing.trainer import RecordingReporter, train_job
 from tunix_jax.config import TrainerConfig
 from tunix_jax.fit.disk_space import checkpoint_bytes, model_bytes
 from tunix_jax.fit.targets import find_target
@@ -36,7 +36,7 @@ def job(tmp_path: Path) -> TrainJob:
             out.write(trace_to_json(Trace(f"What is {n}?", str(n), work)) + "\n")
     (tmp_path / "run").mkdir()
     config = TrainerConfig(**TINY, steps=2, optimizer="adamw")
-    return TrainJob("run", data, None, tmp_path / "run", config)
+    return train_job(tmp_path / "run", config, data)
 
 
 def test_a_run_that_no_disk_can_hold_is_refused(job: TrainJob) -> None:

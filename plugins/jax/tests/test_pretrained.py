@@ -14,9 +14,9 @@ from safetensors.numpy import load_file, save_file
 
 from tunix_core.codec import trace_to_json
 from tunix_core.errors import TunixError, UsageError
-from tunix_core.protocols import GenerationConfig, TrainJob
+from tunix_core.protocols import GenerationConfig, LoadRequest, TrainJob
 from tunix_core.records import Prompt, Step, Trace
-from tunix_core.testing.trainer import RecordingReporter
+from tunix_core.testing.trainer import RecordingReporter, train_job
 from tunix_jax.config import TrainerConfig
 from tunix_jax.trainer import JaxTrainer
 
@@ -49,7 +49,7 @@ def base(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         steps=20,
         decoder={"previous_token": False, "embedding_scale": False},
     )
-    made = JaxTrainer().fit(TrainJob("base", data, None, folder, config), RecordingReporter())
+    made = JaxTrainer().fit(train_job(folder, config, data), RecordingReporter())
     assert json.loads((made.model_dir / "config.json").read_text())["model_type"] == "qwen3"
     return made.model_dir
 
@@ -57,7 +57,7 @@ def base(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_job(data: Path, folder: Path, model: Path, **settings: Any) -> TrainJob:
     folder.mkdir(exist_ok=True)
     config = TrainerConfig(**{**COMMON, "model_id": str(model), "steps": 12, **settings})
-    return TrainJob("run", data, None, folder, config, seed=2)
+    return train_job(folder, config, data, seed=2)
 
 
 def tensors(model: Path) -> dict[str, Any]:
@@ -141,7 +141,11 @@ def test_chat_turns_are_learned_and_used(data: Path, base: Path, tmp_path: Path)
     job = make_job(data, tmp_path / "run", model, learning_rate=0.003, steps=150)
     result = JaxTrainer().fit(job, RecordingReporter())
     assert json.loads((result.model_dir / "tunix.json").read_text())["markup"] == "chat"
-    predictor = JaxTrainer().load(result.model_dir, GenerationConfig(max_new_tokens=60, stop=()))
+    predictor = JaxTrainer().load(
+        LoadRequest(
+            model_dir=result.model_dir, generation=GenerationConfig(max_new_tokens=60, stop=())
+        )
+    )
     prompts = [Prompt(str(n), f"What is {n} + {n}?\n") for n in range(3)]
     completions = list(predictor.complete(prompts))
     assert all(completion.stop == "stop" for completion in completions)

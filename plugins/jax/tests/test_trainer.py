@@ -16,9 +16,15 @@ from tunix_core.codec import trace_to_json
 from tunix_core.contributions import TRAINER
 from tunix_core.errors import ConflictError, TunixError, UsageError
 from tunix_core.plugins import Plugins
-from tunix_core.protocols import GenerationConfig, Trainer, TrainJob
+from tunix_core.protocols import GenerationConfig, LoadRequest, Trainer, TrainJob
 from tunix_core.records import Step, Trace
-from tunix_core.testing.trainer import RecordingReporter, TrainerConformance, sample_prompts
+from tunix_core.testing.trainer import (
+    RecordingReporter,
+    TrainerConformance,
+    data_file,
+    sample_prompts,
+    train_job,
+)
 from tunix_jax.config import TrainerConfig
 from tunix_jax.sharding import make_mesh
 from tunix_jax.trainer import JaxTrainer
@@ -50,7 +56,7 @@ def job(tmp_path: Path) -> TrainJob:
     (tmp_path / "run").mkdir()
     data = write_sums(tmp_path / "train.jsonl", range(100))
     config = TrainerConfig(**TINY, steps=4, checkpoint_every=2)
-    return TrainJob("run", data, None, tmp_path / "run", config, seed=1)
+    return train_job(tmp_path / "run", config, data, seed=1)
 
 
 def test_is_offered_by_the_installed_plugin() -> None:
@@ -75,14 +81,18 @@ def test_held_out_loss_is_reported_when_it_is_due(job: TrainJob, tmp_path: Path)
     held_out = write_sums(tmp_path / "held.jsonl", range(0, 100, 7))
     config = evolve(job.config, eval_every=3)
     reporter = RecordingReporter()
-    JaxTrainer().fit(evolve(job, config=config, eval_data=held_out), reporter)
+    JaxTrainer().fit(
+        evolve(job, config=config, data={**job.data, "eval": data_file(held_out)}), reporter
+    )
     assert [step for step, values in reporter.steps if "eval_loss" in values] == [3, 4]
 
 
 def test_zero_steps_make_the_untrained_model(job: TrainJob) -> None:
     result = JaxTrainer().fit(evolve(job, config=evolve(job.config, steps=0)), RecordingReporter())
     assert (result.steps, result.tokens) == (0, 0)
-    predictor = JaxTrainer().load(result.model_dir, GenerationConfig(max_new_tokens=4))
+    predictor = JaxTrainer().load(
+        LoadRequest(model_dir=result.model_dir, generation=GenerationConfig(max_new_tokens=4))
+    )
     assert len(list(predictor.complete(sample_prompts(2)))) == 2
 
 
@@ -103,7 +113,7 @@ def test_a_checkpoint_of_other_settings_is_refused(job: TrainJob, change: Any) -
 
 def test_a_checkpoint_of_other_data_is_refused(job: TrainJob) -> None:
     JaxTrainer().fit(job, RecordingReporter(stop_at=2))
-    write_sums(job.train_data, range(1, 101))
+    write_sums(job.data["train"].path, range(1, 101))
     with pytest.raises(ConflictError, match="another data"):
         JaxTrainer().fit(evolve(job, resume=True), RecordingReporter())
 
@@ -116,7 +126,7 @@ def test_a_loss_that_is_no_number_stops_the_run(job: TrainJob) -> None:
 
 def test_examples_that_are_too_long_are_counted_and_none_is_an_error(job: TrainJob) -> None:
     reporter = RecordingReporter()
-    with job.train_data.open("a", encoding="utf-8") as out:
+    with job.data["train"].path.open("a", encoding="utf-8") as out:
         out.write(trace_to_json(Trace("long " * 80, "1", (Step(0, "compute", "x"),))) + "\n")
     JaxTrainer().fit(job, reporter)
     assert any("1 left out as too long" in message for message in reporter.messages)
@@ -144,10 +154,10 @@ def test_a_damaged_model_is_refused(job: TrainJob) -> None:
     weights = model / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(TunixError, match="is broken"):
-        JaxTrainer().load(model, GenerationConfig())
+        JaxTrainer().load(LoadRequest(model_dir=model))
     weights.unlink()
     with pytest.raises(UsageError, match=r"model\.safetensors is missing"):
-        JaxTrainer().load(model, GenerationConfig())
+        JaxTrainer().load(LoadRequest(model_dir=model))
 
 
 def test_the_step_takes_the_memory_of_its_state(job: TrainJob) -> None:

@@ -10,9 +10,11 @@ import os
 import sys
 from pathlib import Path
 
+from attrs import evolve
+
 from tunix_core.codec import structure
-from tunix_core.protocols import TrainJob
-from tunix_core.testing.trainer import RecordingReporter
+from tunix_core.protocols import Host
+from tunix_core.testing.trainer import RecordingReporter, train_job
 from tunix_jax.config import TrainerConfig
 from tunix_jax.trainer import JaxTrainer
 
@@ -24,16 +26,9 @@ def main(directory: Path, data: Path, settings: str) -> None:
     stop_at = given.pop("stop_at", None)
     number = int(os.environ.get("JAX_PROCESS_ID", "0"))
     reporter = RecordingReporter(stop_at if number == 0 else None)
-    job = TrainJob(
-        run_id="run",
-        train_data=data,
-        eval_data=None,
-        output_dir=directory,
-        config=structure(TrainerConfig, given, "settings"),
-        seed=1,
-        resume=True,
-        further_host=number > 0,
-    )
+    config = structure(TrainerConfig, given, "settings")
+    job = train_job(directory, config, data, seed=1)
+    job = evolve(job, resume=True, host=Host(number))
     result = JaxTrainer().fit(job, reporter)
     said = {"steps": reporter.steps, "taken": result.steps, "reason": result.stop_reason}
     (directory / f"steps-{number}.json").write_text(json.dumps(said), encoding="utf-8")

@@ -20,6 +20,8 @@ def tunix_trainers() -> list[TrainerContribution]:
                 "max_seq_length": "max_length",
             },
             execution_settings=("checkpoint_every", "device", "keep_checkpoints", "mesh"),
+            leaves=("model", "adapter"),
+            scratch=("checkpoints", "profile"),
         )
     ]
 

@@ -12,7 +12,7 @@ import jax
 from attrs import asdict, evolve
 
 from tunix_core.errors import UsageError
-from tunix_core.protocols import GenerationConfig, Predictor, Reporter, TrainJob, TrainResult
+from tunix_core.protocols import LoadRequest, Predictor, Reporter, TrainJob, TrainResult
 from tunix_jax.config import TrainerConfig
 from tunix_jax.data.packing import PackedRows, pack
 from tunix_jax.data.token_cache import read_examples, tokenized
@@ -45,9 +45,9 @@ class JaxTrainer:
         """
         config: TrainerConfig = job.config
         choose_device(config.device)
-        join_processes(job.further_host)
+        join_processes(not job.host.leads)
         use_compilation_cache()
-        if config.early_stopping_patience and job.eval_data is None:
+        if config.early_stopping_patience and "eval" not in job.data:
             raise UsageError("early stopping needs held-out data", "give --eval-dataset")
         mesh = make_mesh(config.mesh.sizes)
         _check_device(config.device, mesh.devices.flat[0].platform)
@@ -68,7 +68,7 @@ class JaxTrainer:
         checkpoints = Checkpoints(job.output_dir / "checkpoints", config, identity)
         try:
             checkpoints.check(job.resume)
-            if not job.further_host:
+            if job.host.leads:
                 check_disk(job.output_dir, program, origin.export_dtype(config))
             began = time.perf_counter()
             compiled = compile_step(program) if steps else None
@@ -95,7 +95,7 @@ class JaxTrainer:
             hardware=describe(mesh),
         )
 
-    def load(self, model_dir: Path, config: GenerationConfig) -> Predictor:
+    def load(self, request: LoadRequest) -> Predictor:
         """A saved model, ready to answer.
 
         Raises:
@@ -103,8 +103,9 @@ class JaxTrainer:
             TunixError: Its files are broken or do not belong to each other.
         """
         use_compilation_cache()
-        params, shape, encoder, dtype = load_model(model_dir)
-        return JaxPredictor(params, Decoder(shape), encoder, config, dtype)
+        choose_device(request.device)
+        params, shape, encoder, dtype = load_model(request.model_dir)
+        return JaxPredictor(params, Decoder(shape), encoder, request.generation, dtype)
 
 
 def choose_device(device: str) -> None:
@@ -147,12 +148,12 @@ def _origin(job: TrainJob) -> Origin:
 
 def _texts(job: TrainJob) -> Iterator[str]:
     empty = True
-    for example in read_examples(job.train_data, job.template):
+    for example in read_examples(job.data["train"].path, job.template):
         empty = False
         yield example.prompt
         yield example.completion
     if empty:
-        raise UsageError(f"{job.train_data} holds no trace")
+        raise UsageError(f"{job.data['train'].path} holds no trace")
 
 
 def _data(job: TrainJob, encoder: PromptEncoder) -> tuple[PackedRows, PackedRows | None, str]:
@@ -164,10 +165,10 @@ def _data(job: TrainJob, encoder: PromptEncoder) -> tuple[PackedRows, PackedRows
         rows = pack(examples, config.max_length, encoder.tokenizer.pad, config.overlong)
         return rows, examples.key
 
-    rows, digest = packed(job.train_data)
-    if job.eval_data is None:
+    rows, digest = packed(job.data["train"].path)
+    if "eval" not in job.data:
         return rows, None, digest
-    held_out, key = packed(job.eval_data)
+    held_out, key = packed(job.data["eval"].path)
     return rows, held_out, hashlib.sha256(f"{digest}{key}".encode()).hexdigest()
 
 
