@@ -5,6 +5,7 @@ from __future__ import annotations
 from tunix_core.contributions import (
     CommandContribution,
     EvaluatorContribution,
+    ExecutorContribution,
     RegistryContribution,
     SourceContribution,
 )
@@ -51,6 +52,17 @@ def tunix_registries() -> list[RegistryContribution]:
             name="local",
             summary="Files on this machine, addressed by their content",
             factory="tunix_core.models.local_registry:LocalRegistry",
+        )
+    ]
+
+
+@hookimpl
+def tunix_executors() -> list[ExecutorContribution]:
+    return [
+        ExecutorContribution(
+            name="local",
+            summary="Child processes on this machine",
+            factory="tunix_core.runs.local_executor:LocalExecutor",
         )
     ]
 

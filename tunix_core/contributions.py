@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tunix_core.protocols import (
         Comparator,
         Evaluator,
+        Executor,
         Game,
         Generator,
         Registry,
@@ -143,6 +144,13 @@ class GameContribution(Contribution):
 @frozen(kw_only=True)
 class TunerContribution(Contribution):
     """Makes a :class:`~tunix_core.protocols.Tuner`."""
+
+
+@frozen(kw_only=True)
+class ExecutorContribution(Contribution):
+    """What starts processes, here or elsewhere; makes an
+    :class:`~tunix_core.protocols.Executor`.
+    """
 
 
 @frozen(kw_only=True)
@@ -352,6 +360,27 @@ TUNER: Kind[Tuner, TunerContribution] = Kind(
             ]
     """,
 )
+EXECUTOR: Kind[Executor, ExecutorContribution] = Kind(
+    "executor",
+    "tunix_executors",
+    ExecutorContribution,
+    "tunix_core.protocols:Executor",
+    """What starts the processes in which models run, on this machine or on others.
+
+    Example::
+
+        @hookimpl
+        def tunix_executors():
+            return [
+                ExecutorContribution(
+                    name="cluster",
+                    summary="Jobs of the batch system",
+                    factory="acme.cluster:Executor",
+                    config="acme.cluster:ClusterConfig",
+                )
+            ]
+    """,
+)
 COMMAND: Kind[click.Command, CommandContribution] = Kind(
     "command",
     "tunix_commands",
@@ -382,5 +411,6 @@ KINDS: tuple[Kind[Any, Any], ...] = (
     REGISTRY,
     GAME,
     TUNER,
+    EXECUTOR,
     COMMAND,
 )

@@ -415,3 +415,59 @@ class Tuner(Protocol):
     def suggest(self, request: SuggestRequest) -> dict[str, Any]:
         """A value for every parameter of the space, as plain JSON values."""
         ...
+
+
+@frozen(kw_only=True)
+class ProcessRequest:
+    """A process in which a model runs: ``python -m tunix_core.runner JOB WORKSPACE ARGUMENTS``.
+
+    Args:
+        job: What it does: ``train`` a run, ``join`` one as a further host, or ``predict``.
+        workspace: The workspace's directory, which the process must see under this path.
+        arguments: What the job needs besides.
+        log: Where what it prints is kept, see :class:`~tunix_core.runs.log.RunLog`.
+        resources: What it needs, by name: ``cpu``, ``gpu`` and ``tpu`` in numbers of devices,
+            ``memory`` in bytes; empty for whatever there is.
+    """
+
+    job: Literal["train", "join", "predict"]
+    workspace: Path
+    arguments: tuple[str, ...]
+    log: Path
+    resources: Mapping[str, float] = field(factory=dict)
+
+
+class Process(Protocol):
+    """A process that was started, wherever it is; it ends when whoever started it ends."""
+
+    def poll(self) -> int | None:
+        """Exit code, or None while it runs; what it printed is in the log by then.
+
+        One that a signal ended has that signal's number, negative.
+        """
+        ...
+
+    def terminate(self) -> None:
+        """Ask it to end with a checkpoint; of no effect once it has ended."""
+        ...
+
+    def kill(self) -> None:
+        """End it and everything it started, now; of no effect once it has ended."""
+        ...
+
+    def last_line(self) -> str:
+        """The last line it wrote, for a one-line error."""
+        ...
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Starts the processes of runs, of predictions and of tuning trials."""
+
+    def start(self, request: ProcessRequest) -> Process:
+        """Start a process; it waits for its resources where they have to be waited for.
+
+        Raises:
+            TunixError: It cannot be started.
+        """
+        ...

@@ -25,7 +25,7 @@ from tunix_core.protocols import GenerationConfig, Host, Trainer, TrainJob
 from tunix_core.records import Run
 from tunix_core.runs.config import RunConfig, trainer_config
 from tunix_core.runs.joining import created_run
-from tunix_core.runs.processes import stop_when_parent_dies
+from tunix_core.runs.local_executor import stop_when_parent_dies
 from tunix_core.runs.reporter import RunReporter, SilentReporter
 from tunix_core.workspace import Workspace
 

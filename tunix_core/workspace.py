@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from tunix_core.base.paths import WorkspacePaths
+from tunix_core.contributions import EXECUTOR
 from tunix_core.errors import UsageError
 from tunix_core.plugins import Plugins
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tunix_core.evaluation.predictions import Predictions
     from tunix_core.evaluation.regressions import Regressions
     from tunix_core.models import Models
+    from tunix_core.protocols import Executor
     from tunix_core.runs import Runs
     from tunix_core.runs.worker import Worker
     from tunix_core.traces import Traces
@@ -33,6 +35,8 @@ class Workspace:
         directory: Created as needed; ``TUNIX_WORKSPACE`` or ``./workspace`` by default.
         plugins: The plugin manager to use; by default the installed plugins.
         registries: Directory of the model registries; ``models`` in the workspace by default.
+        executor: Name of what starts the processes in which models run; ``TUNIX_EXECUTOR``, or
+            ``local`` by default.
 
     Raises:
         UsageError: The directory is a file or cannot be made.
@@ -43,6 +47,7 @@ class Workspace:
         directory: Path | str | None = None,
         plugins: Plugins | None = None,
         registries: Path | None = None,
+        executor: str | None = None,
     ) -> None:
         chosen = _chosen(directory)
         try:
@@ -50,12 +55,22 @@ class Workspace:
         except OSError as error:
             raise UsageError(f"cannot use {chosen} as a workspace: {error.strerror}") from error
         self.plugins = plugins or Plugins.discover()
+        self._executor = executor or os.environ.get("TUNIX_EXECUTOR") or "local"
 
     @cached_property
     def database(self) -> Database:
         from tunix_core.store import open_database
 
         return open_database(self.paths.database)
+
+    @cached_property
+    def executor(self) -> Executor:
+        """What starts the processes in which models run.
+
+        Raises:
+            UsageError: No executor is called as was asked for.
+        """
+        return self.plugins.find(EXECUTOR, self._executor).create()
 
     @cached_property
     def traces(self) -> Traces:
@@ -79,7 +94,9 @@ class Workspace:
     def predictions(self) -> Predictions:
         from tunix_core.evaluation.predictions import Predictions
 
-        return Predictions(self.plugins, self.paths, self.datasets, self.runs)
+        return Predictions(
+            self.plugins, self.paths, self.datasets, self.runs, lambda: self.executor
+        )
 
     @cached_property
     def evaluations(self) -> Evaluations:
@@ -116,7 +133,9 @@ class Workspace:
         def advance_tuning() -> bool:
             return self.tuning.advance(stopping=lambda: worker.stopping)
 
-        worker = Worker(self.runs, self.plugins, self.paths, time_limit_s, advance_tuning)
+        worker = Worker(
+            self.runs, self.plugins, self.paths, time_limit_s, advance_tuning, self.executor
+        )
         return worker
 
     def close(self) -> None:

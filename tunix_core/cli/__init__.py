@@ -91,9 +91,21 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
     metavar="[=NAMES]",
     help="Load no plugin, or all but the named ones.",
 )
+@click.option(
+    "--executor",
+    metavar="NAME",
+    envvar="TUNIX_EXECUTOR",
+    help="What starts the processes in which models run.  [default: local]",
+)
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_context
-def cli(ctx: click.Context, workspace: str | None, blocked: str | None, debug: bool) -> None:
+def cli(
+    ctx: click.Context,
+    workspace: str | None,
+    blocked: str | None,
+    executor: str | None,
+    debug: bool,
+) -> None:
     """Train language models to show their work.
 
     \b
@@ -101,7 +113,7 @@ def cli(ctx: click.Context, workspace: str | None, blocked: str | None, debug: b
           tunix-rt plugins list
           tunix-rt traces generate dev-reasoning-v1 --count 10 -o ten.jsonl
     """
-    ctx.ensure_object(dict)["workspace"] = workspace
+    ctx.ensure_object(dict).update(workspace=workspace, executor=executor)
 
 
 def _early_plugins(arguments: Sequence[str]) -> Plugins:
@@ -126,7 +138,7 @@ def _root_arguments(arguments: Sequence[str]) -> list[str]:
         if not argument.startswith("-") and not skip:
             break
         root.append(argument)
-        skip = argument == "--workspace"
+        skip = argument in ("--workspace", "--executor")
     return root
 
 

@@ -23,7 +23,8 @@ def pass_workspace(function: Callable[Concatenate[Workspace, P], R]) -> Callable
     @click.pass_context
     def wrapper(ctx: click.Context, /, *args: P.args, **kwargs: P.kwargs) -> R:
         shared = ctx.ensure_object(dict)
-        with Workspace(shared.get("workspace"), shared.get("plugins")) as workspace:
+        directory, plugins = shared.get("workspace"), shared.get("plugins")
+        with Workspace(directory, plugins, executor=shared.get("executor")) as workspace:
             return function(workspace, *args, **kwargs)
 
     return functools.update_wrapper(wrapper, function)

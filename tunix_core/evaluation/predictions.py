@@ -25,12 +25,11 @@ from tunix_core.evaluation.prediction_files import (
     read_meta,
 )
 from tunix_core.plugins import Plugins
-from tunix_core.protocols import GenerationConfig, LoadRequest, Predictor
+from tunix_core.protocols import Executor, GenerationConfig, LoadRequest, Predictor, ProcessRequest
 from tunix_core.records import Completion, Item, Prompt, Run
 from tunix_core.rendering import render
 from tunix_core.runs import Runs
-from tunix_core.runs.log import RunLog
-from tunix_core.runs.processes import run_child
+from tunix_core.runs.processes import run_to_end
 from tunix_core.runs.service import RunConfig
 
 Progress = Callable[[int, int], None]
@@ -54,15 +53,29 @@ class PredictionSet:
 
 
 class Predictions:
-    """Makes and reads predictions; the model runs in a child process."""
+    """Makes and reads predictions.
+
+    Args:
+        plugins: Where trainers are.
+        paths: The workspace.
+        datasets: What is answered.
+        runs: Whose models answer.
+        executor: Gives the executor of the process in which a model runs.
+    """
 
     def __init__(
-        self, plugins: Plugins, paths: WorkspacePaths, datasets: Datasets, runs: Runs
+        self,
+        plugins: Plugins,
+        paths: WorkspacePaths,
+        datasets: Datasets,
+        runs: Runs,
+        executor: Callable[[], Executor],
     ) -> None:
         self._plugins = plugins
         self._paths = paths
         self._datasets = datasets
         self._runs = runs
+        self._executor = executor
 
     def create(
         self,
@@ -93,10 +106,14 @@ class Predictions:
         meta = read_meta(folder)
         if meta is None:
             folder.mkdir(parents=True, exist_ok=True)
-            run_child(
-                ["predict", str(self._paths.root), run.id, dataset_key, json.dumps(settings)],
-                log=RunLog(folder / "log.jsonl"),
-                poll=lambda: _report(on_progress, folder / DATA, total),
+            request = ProcessRequest(
+                job="predict",
+                workspace=self._paths.root,
+                arguments=(run.id, dataset_key, json.dumps(settings)),
+                log=folder / "log.jsonl",
+            )
+            run_to_end(
+                self._executor(), request, lambda: _report(on_progress, folder / DATA, total)
             )
         elif structure(GenerationConfig, meta["generation_config"]) != generation:
             raise ConflictError(

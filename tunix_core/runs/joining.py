@@ -13,9 +13,10 @@ import socket
 from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import structure
 from tunix_core.errors import ConflictError, NotFoundError
+from tunix_core.protocols import Executor, ProcessRequest
 from tunix_core.records import Run
-from tunix_core.runs.log import RunLog
-from tunix_core.runs.processes import run_child
+from tunix_core.runs.local_executor import LocalExecutor
+from tunix_core.runs.processes import run_to_end
 
 
 def created_run(paths: WorkspacePaths, run_id: str) -> Run:
@@ -36,14 +37,15 @@ def created_run(paths: WorkspacePaths, run_id: str) -> Run:
     return structure(Run, json.loads(found[0].read_text("utf-8")), "run")
 
 
-def join(paths: WorkspacePaths, run_id: str) -> None:
-    """Train as a further host, in a child process; returns when training ends.
+def join(paths: WorkspacePaths, run_id: str, executor: Executor | None = None) -> None:
+    """Train as a further host, in a process of its own; returns when training ends.
 
-    What the child prints goes to a file beside the run's own log.
+    What it prints goes to a file beside the run's own log.
 
     Args:
         paths: The workspace.
         run_id: Full id of the run.
+        executor: Starts the process; by default it is a child of this one.
 
     Raises:
         ConflictError: The run has ended already.
@@ -52,5 +54,6 @@ def join(paths: WorkspacePaths, run_id: str) -> None:
     folder = paths.run(run_id)
     if (folder / "result.json").exists():
         raise ConflictError(f"run {run_id} has ended", "resume it on the first host, then join")
-    log = RunLog(folder / f"log-{socket.gethostname()}-{os.getpid()}.jsonl")
-    run_child(["join", str(paths.root), run_id], log, poll=lambda: None)
+    log = folder / f"log-{socket.gethostname()}-{os.getpid()}.jsonl"
+    request = ProcessRequest(job="join", workspace=paths.root, arguments=(run_id,), log=log)
+    run_to_end(executor or LocalExecutor(), request, poll=lambda: None)

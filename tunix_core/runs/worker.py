@@ -1,4 +1,4 @@
-"""Claims runs, trains them in child processes, and validates dry runs itself."""
+"""Claims runs, trains them in processes of their own, and validates dry runs itself."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from attrs import frozen
 from tunix_core.base.paths import WorkspacePaths
 from tunix_core.errors import TunixError, one_line
 from tunix_core.plugins import Plugins
-from tunix_core.protocols import StopReason
+from tunix_core.protocols import Executor, Process, ProcessRequest, StopReason
 from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus
+from tunix_core.runs.local_executor import LocalExecutor
 from tunix_core.runs.log import LogWriter, RunLog, Stream, run_log
-from tunix_core.runs.processes import GRACE_S, POLL_S, Child
+from tunix_core.runs.processes import GRACE_S, POLL_S, stop
 from tunix_core.runs.service import Runs
 
 HEARTBEAT_S = 2.0
@@ -53,6 +54,8 @@ class Worker:
         time_limit_s: Hard limit for a run in seconds; one that exceeds it ends as ``timeout``.
         idle: Called when no run is pending; returns whether it did something, so that there may
             be one now.
+        executor: Starts the processes in which runs are trained; by default they are children of
+            this one.
     """
 
     def __init__(
@@ -62,10 +65,12 @@ class Worker:
         paths: WorkspacePaths,
         time_limit_s: float | None = None,
         idle: Callable[[], bool] | None = None,
+        executor: Executor | None = None,
     ) -> None:
         self._runs = runs
         self._plugins = plugins
         self._paths = paths
+        self._executor = executor or LocalExecutor()
         self._time_limit_s = time_limit_s
         self._idle = idle
         self._stopping = False
@@ -173,12 +178,16 @@ class Worker:
         return None if status is None else _Outcome("completed", exit_code=0)
 
     def _train(self, run: Run, log: RunLog, on_poll: Callable[[], None] | None) -> _Outcome | None:
-        """Execute a run in a child process; None when another worker took it over."""
+        """Execute a run in a process of its own; None when another worker took it over."""
         run, left_out = self._runs.prepare(run)
         if left_out is not None:
             _note(log, left_out, "stdout")
         (self._paths.run(run.id) / "result.json").unlink(missing_ok=True)
-        child = Child(["train", str(self._paths.root), run.id], log)
+        child = self._executor.start(
+            ProcessRequest(
+                job="train", workspace=self._paths.root, arguments=(run.id,), log=log.path
+            )
+        )
         try:
             cause = self._watch(run, child, on_poll)
         except BaseException as error:
@@ -195,7 +204,7 @@ class Worker:
             _note(log, outcome.error)
         return outcome
 
-    def _watch(self, run: Run, child: Child, on_poll: Callable[[], None] | None) -> str | None:
+    def _watch(self, run: Run, child: Process, on_poll: Callable[[], None] | None) -> str | None:
         """Wait for the child; returns why it has to be stopped, or None when it ended itself."""
         started = time.monotonic()
         beat = started
@@ -217,7 +226,7 @@ class Worker:
                 return "lost"
         return None
 
-    def _stop(self, run: Run, child: Child) -> int:
+    def _stop(self, run: Run, child: Process) -> int | None:
         """Let the child end with a checkpoint, and keep the lease meanwhile."""
         beat = 0.0
 
@@ -227,7 +236,7 @@ class Worker:
                 beat = time.monotonic()
                 self._beat(run)
 
-        return child.stop(keep_lease)
+        return stop(child, keep_lease)
 
     def _beat(self, run: Run) -> RunStatus | None:
         """Keep the lease; a database that cannot be written to ends no training."""
@@ -238,7 +247,7 @@ class Worker:
             return "running"
 
     def _outcome(
-        self, run: Run, child: Child, exit_code: int | None, cause: str | None
+        self, run: Run, child: Process, exit_code: int | None, cause: str | None
     ) -> _Outcome:
         """What follows from how the child ended, and why."""
         result = _read_result(self._paths.run(run.id))

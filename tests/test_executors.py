@@ -1,0 +1,43 @@
+"""Who starts the processes in which models run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import write_traces
+from tunix_core import Workspace
+from tunix_core.errors import UsageError
+from tunix_core.testing.executor import ExecutorConformance
+
+
+class TestLocal(ExecutorConformance):
+    reference = "tunix_core.runs.local_executor:LocalExecutor"
+
+
+def test_runs_and_predictions_are_started_by_the_executor_that_was_chosen(
+    tmp_path: Path,
+    install_module: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    install_module("counting_trainer")
+    install_module("noting_executor")
+    notes = tmp_path / "notes"
+    monkeypatch.setenv("NOTES", str(notes))
+    monkeypatch.setenv("TUNIX_EXECUTOR", "noting")
+    with Workspace(tmp_path / "workspace") as workspace:
+        workspace.traces.import_file(write_traces(tmp_path / "numbers.jsonl", 5))
+        workspace.datasets.build("numbers", "v1")
+        run = workspace.runs.create("numbers-v1", "counting", {"steps": 1})
+        assert workspace.worker().execute(run.id).status == "completed"
+        workspace.evaluations.judge(run.id)
+    assert notes.read_text().splitlines() == [f"train {run.id}", f"predict {run.id} numbers-v1"]
+
+
+def test_an_executor_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with Workspace(tmp_path / "workspace", executor="cluster") as workspace:
+        with pytest.raises(UsageError) as refused:
+            workspace.worker()
+        assert str(refused.value) == "no executor is called 'cluster' (known: local)"
