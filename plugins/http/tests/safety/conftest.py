@@ -22,10 +22,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tunix_http.access_log import AccessLog
-from tunix_http.middleware import middleware
-from tunix_http.request_body import read_body, stream_body_to_file
-from tunix_http.server import listen, server_config
+from tunix_http.guards.middleware import middleware
+from tunix_http.guards.request_body import read_body, stream_body_to_file
+from tunix_http.monitoring.access_log import AccessLog
+from tunix_http.server.serve import listen, server_config
 from tunix_http.settings import Settings
 
 BODY_LIMIT = 100_000

@@ -14,19 +14,14 @@ from starlette.routing import Route
 
 from tunix_core import Workspace
 from tunix_core.codec import unstructure
-from tunix_core.errors import ConfinementError, ConflictError, NotFoundError, TunixError, UsageError
+from tunix_core.errors import TunixError
+from tunix_http.background.services import Services
 from tunix_http.page import skin
 from tunix_http.page.query import Query
-from tunix_http.services import Services
+from tunix_http.wire.errors import status_of
 
 Data = dict[str, Any]
 
-_STATUSES: tuple[tuple[type[TunixError], int], ...] = (
-    (NotFoundError, 404),
-    (ConfinementError, 403),
-    (ConflictError, 409),
-    (UsageError, 400),
-)
 _HEADINGS = {400: "This address cannot be read", 403: "Not allowed", 404: "Not here"}
 
 
@@ -87,11 +82,6 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(child) for child in value]
     return value
-
-
-def status_of(error: TunixError) -> int:
-    """The HTTP status of an error of the core."""
-    return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
 
 
 def error_page(request: Request, error: TunixError) -> Response:

@@ -19,12 +19,13 @@ from tunix_core.errors import TunixError, UsageError
 from tunix_core.plugins import ProvidedTrainer
 from tunix_core.records import Run
 from tunix_core.rendering import TEMPLATES
+from tunix_http.background.services import Services
 from tunix_http.page import skin
-from tunix_http.page.pages import Data, Page, plain_data, status_of
+from tunix_http.page.pages import Data, Page, plain_data
 from tunix_http.page.query import Query
 from tunix_http.page.settings_text import parse_settings
 from tunix_http.page.views.rows import dataset_keys
-from tunix_http.services import Services
+from tunix_http.wire.errors import status_of
 
 MAX_FORM_BYTES = 64 * 1024
 _ARGUMENT = re.compile(r"^    (\w+): (.*(?:\n        .*)*)", re.MULTILINE)

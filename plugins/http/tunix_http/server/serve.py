@@ -21,8 +21,8 @@ from starlette.types import ASGIApp
 
 from tunix_core.errors import UsageError
 from tunix_core.plugins import Plugins
-from tunix_http.access_log import AccessLog
-from tunix_http.protocol import timed_protocol
+from tunix_http.guards.protocol import timed_protocol
+from tunix_http.monitoring.access_log import AccessLog
 from tunix_http.settings import Settings
 
 BACKLOG = 4096
@@ -49,7 +49,7 @@ def serve(
     Raises:
         UsageError: The address cannot be listened on.
     """
-    from tunix_http.app import create_app
+    from tunix_http.server.app import create_app
 
     _raise_file_limit()
     # Judges read these themselves; here they may have come from a file.
