@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from attrs import frozen
@@ -18,6 +17,7 @@ from tunix_core.errors import TunixError
 from tunix_http.background.services import Services
 from tunix_http.page import skin
 from tunix_http.page.query import Query
+from tunix_http.wire.common import finite
 from tunix_http.wire.errors import status_of
 
 Data = dict[str, Any]
@@ -71,17 +71,6 @@ def plain_data(
     """What a page shows, records unstructured and numbers finite, ready for both skins."""
     held: Data = finite(unstructure(data(workspace, query)))
     return held
-
-
-def finite(value: Any) -> Any:
-    """``value`` with NaN and infinities, which JSON does not have, as None."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: finite(child) for key, child in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(child) for child in value]
-    return value
 
 
 def error_page(request: Request, error: TunixError) -> Response:
