@@ -62,9 +62,7 @@ def serve(
     def on_ready() -> None:
         _announce(url, workspace_directory, settings)
         if open_browser:
-            token = settings.token.get_secret_value() if settings.token else None
-            page = url if token is None else f"{url}/?token={token}"
-            Thread(target=webbrowser.open, args=(page,), daemon=True).start()
+            _show_page(url, settings)
 
     with listener:
         _log_to_stderr()
@@ -165,6 +163,11 @@ def _announce(url: str, workspace_directory: Path, settings: Settings) -> None:
     if settings.token is not None:
         how = f"sign in at {url}/?token=TOKEN, or send Authorization: Bearer TOKEN"
         print(how, file=sys.stderr)  # noqa: T201
+
+
+def _show_page(url: str, settings: Settings) -> None:
+    page = url if settings.token is None else f"{url}/?token={settings.token.get_secret_value()}"
+    Thread(target=webbrowser.open, args=(page,), daemon=True).start()
 
 
 def _raise_file_limit() -> None:
