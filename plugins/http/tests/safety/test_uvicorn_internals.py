@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tunix_http.guards.protocol import TimedProtocol
 from tunix_http.monitoring.access_log import AccessLog
-from tunix_http.settings import Settings
+from tunix_http.settings import load_settings
 
 from .conftest import serving
 
@@ -80,7 +80,7 @@ def met() -> Met:
             found.append(Met(cycle, transport and transport.get_protocol()))
         await inner(scope, receive, send)
 
-    with serving(app, Settings(), AccessLog(io.StringIO())) as port:
+    with serving(app, load_settings(), AccessLog(io.StringIO())) as port:
         urllib.request.urlopen(f"http://127.0.0.1:{port}/").close()
     return found[0]
 
