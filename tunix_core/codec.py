@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from tunix_core.base.json_depth import is_deeper_than
 from tunix_core.base.strict import CONVERTER, Problems, child_path
 from tunix_core.errors import InvalidRecordError
 from tunix_core.records import (
@@ -179,7 +180,7 @@ def _read(text: str, decode: Callable[[str], Any]) -> Any:
 
 def _check_loaded(value: Any, text: str) -> None:
     # Both checks walk the whole value, so they run only when the text gives a reason to.
-    if text.count("[") + text.count("{") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
+    if text.count("[") + text.count("{") > MAX_DEPTH and is_deeper_than(value, MAX_DEPTH):
         raise _too_deep()
     if not text.isascii() or "\\ud" in text or "\\uD" in text:
         _refuse_surrogates(value, text)
@@ -193,21 +194,6 @@ def _refuse_surrogates(value: Any, text: str) -> None:
             _encode(value).encode()
     except UnicodeEncodeError:
         check_json(value, what="JSON")
-
-
-def _deeper_than(value: Any, limit: int) -> bool:
-    level = [value]
-    for _ in range(limit):
-        children: list[Any] = []
-        for node in level:
-            if type(node) is dict:
-                children.extend(node.values())
-            elif type(node) is list:
-                children.extend(node)
-        level = [node for node in children if type(node) in (dict, list)]
-        if not level:
-            return False
-    return True
 
 
 def _too_deep() -> InvalidRecordError:

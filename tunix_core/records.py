@@ -347,11 +347,11 @@ class Run:
 
     @property
     def seconds(self) -> float | None:
-        """How long it took, once it has ended."""
+        """How long it took, once it has ended; 0 where the clock was set back meanwhile."""
         if self.started_at is None or self.completed_at is None:
             return None
         begun, ended = map(datetime.fromisoformat, (self.started_at, self.completed_at))
-        return (ended - begun).total_seconds()
+        return max(0.0, (ended - begun).total_seconds())
 
     def _repr_html_(self) -> str:
         from tunix_core.rich.runs import run_html

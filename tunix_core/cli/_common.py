@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Sequence
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import click
 from click.core import ParameterSource
 
+from tunix_core.base.settings_text import parse_pairs
 from tunix_core.errors import UsageError
 from tunix_core.workspace import Workspace
 
@@ -56,21 +56,3 @@ def refuse_given(names: Sequence[str], reason: str) -> None:
     for name in names:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise UsageError(f"--{name} has no effect here", reason)
-
-
-def parse_pairs(pairs: Sequence[str]) -> dict[str, Any]:
-    """``["steps=3", "name=x"]`` to ``{"steps": 3, "name": "x"}``.
-
-    Raises:
-        UsageError: A pair has no ``=``.
-    """
-    parsed: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise UsageError(f"{pair!r} is not KEY=VALUE")
-        try:
-            parsed[key] = json.loads(value)
-        except ValueError:
-            parsed[key] = value
-    return parsed

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from tunix_core.base.files import atomic_file
-from tunix_core.cli._common import parse_pairs, pass_workspace
+from tunix_core.base.settings_text import parse_pairs
+from tunix_core.cli._common import pass_workspace
 from tunix_core.cli._output import emit, json_option, print_fields, print_table, say
 from tunix_core.cli.progress import Progress
 from tunix_core.cli.traces import import_one, report_row, say_rejects
@@ -63,7 +64,7 @@ def build(
         manifest = workspace.datasets.build(
             name,
             version,
-            filters=parse_pairs(filters),
+            filters=parse_pairs(filters, "filter"),
             trace_ids=None if ids is None else _read_ids(ids),
             import_id=import_id,
             mix=_shares(mix),

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from tunix_core.cli._common import parse_pairs, pass_workspace
+from tunix_core.base.settings_text import parse_pairs
+from tunix_core.cli._common import pass_workspace
 from tunix_core.cli._output import emit, json_option, print_table
 from tunix_core.cli.progress import Progress
 from tunix_core.codec import structure, unstructure

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import click
 
-from tunix_core.cli._common import parse_pairs, pass_workspace, settings_option
+from tunix_core.base.settings_text import parse_value
+from tunix_core.cli._common import pass_workspace, settings_option
 from tunix_core.cli._output import emit, json_option, print_fields, print_table, say
 from tunix_core.cli.progress import Progress
 from tunix_core.codec import loads, unstructure
@@ -223,12 +224,12 @@ def _space(params: Sequence[str], file: Path | None) -> dict[str, Any]:
             raise UsageError(f"{param!r} is not NAME=TYPE:...", f"types: {_FORMS}")
         if kind == "choice":
             texts = rest.split(",") if rest else []
-            values = [parse_pairs([f"value={text}"])["value"] for text in texts]
+            values = [parse_value(text) for text in texts]
             space[name] = {"type": kind, "values": values}
         else:
             low, _, high = rest.partition(":")
-            pairs = [f"{end}={value}" for end, value in (("min", low), ("max", high)) if value]
-            space[name] = {"type": kind, **parse_pairs(pairs)}
+            ends = {end: parse_value(text) for end, text in (("min", low), ("max", high)) if text}
+            space[name] = {"type": kind, **ends}
     return space
 
 

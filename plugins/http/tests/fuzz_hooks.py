@@ -7,7 +7,7 @@ from typing import Any
 import schemathesis
 from pydantic import BaseModel, TypeAdapter
 
-from tunix_http.app import built_in_operations
+from tunix_http.server.app import built_in_operations
 
 OPERATIONS = {operation.name: operation for operation in built_in_operations()}
 

@@ -14,12 +14,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tunix_core.errors import TunixError
-from tunix_http.errors import refusal
-from tunix_http.json_body import RequestRefused, item, items_of, parse
-from tunix_http.request_body import read_body
-from tunix_http.services import Services
+from tunix_http.background.services import Services
+from tunix_http.background.threads import WorkspaceThreads
+from tunix_http.guards.json_body import parse
+from tunix_http.guards.request_body import read_body
 from tunix_http.settings import Settings
-from tunix_http.threads import WorkspaceThreads
+from tunix_http.wire.errors import refusal
+from tunix_http.wire.refusals import RequestRefused, item, items_of
 
 JSON = "application/json"
 # Enough for any body but many traces; errors of a larger one take too long to gather.

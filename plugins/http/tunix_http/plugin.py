@@ -18,6 +18,6 @@ def tunix_commands() -> list[CommandContribution]:
         CommandContribution(
             name="serve",
             summary="Serve the HTTP API and the web page",
-            factory="tunix_http.command:command",
+            factory="tunix_http.server.command:command",
         )
     ]

@@ -110,6 +110,7 @@ def test_what_is_not_there_is_said_on_a_page_and_in_json(
         "/traces?offset=x",
         "/traces?limit=" + "9" * 5000,
         "/traces?filter=family",
+        "/traces?filter=family%3Da+family%3Db",
         "/traces/compare?trace=a&trace=b&trace=c",
         "/runs?limit=1000",
         "/datasets/{dataset}?template=nope",

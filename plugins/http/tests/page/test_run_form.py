@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunix_core.errors import UsageError
-from tunix_http.page.settings_text import parse_settings
+from tunix_http.page.views.run_form import parse_settings
 
 from .conftest import PageReader
 
@@ -56,6 +56,7 @@ def test_a_form_can_ask_for_a_dry_run(client: httpx2.Client, numbers_dataset: st
         ({"settings": "nope=1"}, 400, "nope"),
         ({"settings": "steps"}, 400, "is not KEY=VALUE"),
         ({"settings": "steps=1\nsteps=2"}, 400, "given twice"),
+        ({"settings": "steps=" + "[" * 5_000}, 400, "steps: expected an integer"),
         ({"seed": "x"}, 400, "seed must be a whole number"),
         ({"trainer": "nope"}, 400, "no trainer is called 'nope'"),
         ({"dataset": "nope"}, 404, "dataset 'nope' not found"),

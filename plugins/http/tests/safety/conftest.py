@@ -21,11 +21,12 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
-from tunix_http.access_log import AccessLog
-from tunix_http.middleware import middleware
-from tunix_http.request_body import read_body, stream_body_to_file
-from tunix_http.server import listen, server_config
+from tunix_http.guards.middleware import middleware
+from tunix_http.guards.request_body import read_body, stream_body_to_file
+from tunix_http.monitoring.access_log import AccessLog
+from tunix_http.server.serve import listen, server_config
 from tunix_http.settings import Settings
 
 BODY_LIMIT = 100_000
@@ -126,6 +127,25 @@ class Served:
 ServeApp = Callable[..., AbstractContextManager[Served]]
 
 
+@contextmanager
+def serving(app: ASGIApp, settings: Settings, access_log: AccessLog) -> Iterator[int]:
+    """An application behind our protocol, served by a thread; its port on 127.0.0.1."""
+    with listen("127.0.0.1", 0) as listener:
+        server = uvicorn.Server(server_config(app, settings, access_log))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            while not server.started:
+                assert thread.is_alive()
+                time.sleep(0.01)
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join(30.0)
+            access_log.close()
+    assert not thread.is_alive()
+
+
 @pytest.fixture(scope="session")
 def serve_app(tmp_path_factory: pytest.TempPathFactory) -> ServeApp:
     """``serve_app(setting=value, ...)``: serve the application below with these settings."""
@@ -143,20 +163,8 @@ def serve_app(tmp_path_factory: pytest.TempPathFactory) -> ServeApp:
             ),
         )
         app.state.folder = tmp_path_factory.mktemp("uploads")
-        with listen("127.0.0.1", 0) as listener:
-            server = uvicorn.Server(server_config(app, settings, access_log))
-            thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-            thread.start()
-            try:
-                while not server.started:
-                    assert thread.is_alive()
-                    time.sleep(0.01)
-                yield Served(listener.getsockname()[1], app.state.folder, seen, written)
-            finally:
-                server.should_exit = True
-                thread.join(30.0)
-                access_log.close()
-        assert not thread.is_alive()
+        with serving(app, settings, access_log) as port:
+            yield Served(port, app.state.folder, seen, written)
 
     return serve
 

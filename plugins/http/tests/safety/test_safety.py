@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from tunix_http.hosts import AllowedHosts
-from tunix_http.request_body import stream_body_to_file
+from tunix_http.guards.hosts import AllowedHosts
+from tunix_http.guards.request_body import stream_body_to_file
 
 if TYPE_CHECKING:
     from .conftest import Answer, ServeApp, Served

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from attrs import frozen
@@ -14,19 +13,15 @@ from starlette.routing import Route
 
 from tunix_core import Workspace
 from tunix_core.codec import unstructure
-from tunix_core.errors import ConfinementError, ConflictError, NotFoundError, TunixError, UsageError
+from tunix_core.errors import TunixError
+from tunix_http.background.services import Services
 from tunix_http.page import skin
 from tunix_http.page.query import Query
-from tunix_http.services import Services
+from tunix_http.wire.common import finite
+from tunix_http.wire.errors import status_of
 
 Data = dict[str, Any]
 
-_STATUSES: tuple[tuple[type[TunixError], int], ...] = (
-    (NotFoundError, 404),
-    (ConfinementError, 403),
-    (ConflictError, 409),
-    (UsageError, 400),
-)
 _HEADINGS = {400: "This address cannot be read", 403: "Not allowed", 404: "Not here"}
 
 
@@ -76,22 +71,6 @@ def plain_data(
     """What a page shows, records unstructured and numbers finite, ready for both skins."""
     held: Data = finite(unstructure(data(workspace, query)))
     return held
-
-
-def finite(value: Any) -> Any:
-    """``value`` with NaN and infinities, which JSON does not have, as None."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: finite(child) for key, child in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(child) for child in value]
-    return value
-
-
-def status_of(error: TunixError) -> int:
-    """The HTTP status of an error of the core."""
-    return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
 
 
 def error_page(request: Request, error: TunixError) -> Response:

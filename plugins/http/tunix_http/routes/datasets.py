@@ -11,11 +11,10 @@ from tunix_core import Workspace
 from tunix_core.datasets.files import MANIFEST
 from tunix_core.errors import ConflictError, TunixError, UsageError
 from tunix_core.traces.service import ImportReport
-from tunix_http.ingestion import MAX_IDS, FirstIds, readable_file
-from tunix_http.json_body import RequestRefused, item
-from tunix_http.lines import NDJSON, lines_response
+from tunix_http.guards.ingestion import MAX_IDS, FirstIds, readable_file
+from tunix_http.guards.request_body import stream_body_to_file
 from tunix_http.operations import Call, Operations
-from tunix_http.request_body import stream_body_to_file
+from tunix_http.streams.lines import NDJSON, lines_response
 from tunix_http.wire.datasets import (
     BuildRequest,
     DatasetBuilt,
@@ -26,6 +25,7 @@ from tunix_http.wire.datasets import (
     IngestRequest,
     RejectedLine,
 )
+from tunix_http.wire.refusals import RequestRefused, item
 
 UPLOAD = "upload.jsonl"
 
@@ -116,7 +116,7 @@ async def export(call: Call) -> Response:
     """The traces of a dataset as lines, in its order."""
     key, form = call.path.dataset_key, call.query.format
     return await lines_response(
-        call.services, lambda workspace: workspace.datasets.export(key, form)
+        call.services.open_workspace, lambda workspace: workspace.datasets.export(key, form)
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from starlette.responses import JSONResponse, Response
 
 from tunix_core import Workspace
+from tunix_http.monitoring.prometheus import CONTENT_TYPE, RUN_BUCKETS_S
 from tunix_http.operations import JSON, Call, Operations
-from tunix_http.prometheus import CONTENT_TYPE, RUN_BUCKETS_S
 from tunix_http.wire.health import Health, RediHealth
 
 HEALTHY = b'{"status":"healthy"}'

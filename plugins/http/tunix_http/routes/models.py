@@ -13,8 +13,8 @@ from starlette.types import Receive, Scope, Send
 from tunix_core import Workspace
 from tunix_core.errors import ConflictError, NotFoundError, UsageError
 from tunix_core.records import ModelArtifact, ModelVersion
-from tunix_http.downloads import RANGE_STATUSES, Download
 from tunix_http.operations import Call, Operations
+from tunix_http.streams.downloads import RANGE_STATUSES, Download
 from tunix_http.wire.models import (
     ArtifactParameters,
     ModelArtifactRead,

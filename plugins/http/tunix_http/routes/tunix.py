@@ -20,9 +20,9 @@ from tunix_core.runs.requests import (
     manifest_yaml,
     training_manifest,
 )
-from tunix_http.json_body import RequestRefused, item
-from tunix_http.lines import NDJSON, lines_response
 from tunix_http.operations import Call, Operations
+from tunix_http.streams.lines import NDJSON, lines_response
+from tunix_http.wire.refusals import RequestRefused, item
 from tunix_http.wire.run_views import run_response
 from tunix_http.wire.tunix import (
     RunQuery,
@@ -78,7 +78,9 @@ async def export(call: Call) -> Response:
     body: SftExportRequest = call.body
     if body.dataset_key is None and not body.trace_ids:
         raise HTTPException(400, "give dataset_key or trace_ids")
-    return await lines_response(call.services, lambda workspace: _sft_lines(workspace, body))
+    return await lines_response(
+        call.services.open_workspace, lambda workspace: _sft_lines(workspace, body)
+    )
 
 
 @operations.post(

@@ -11,10 +11,10 @@ from starlette.responses import Response
 from tunix_core import Workspace
 from tunix_core.errors import ConflictError, NotFoundError
 from tunix_core.records import RunStatus
-from tunix_http import sse
-from tunix_http.downloads import RANGE_STATUSES, Download
-from tunix_http.lines import lines_response
 from tunix_http.operations import JSON, Call, Operations
+from tunix_http.streams import sse
+from tunix_http.streams.downloads import RANGE_STATUSES, Download
+from tunix_http.streams.lines import lines_response
 from tunix_http.wire.common import Pagination
 from tunix_http.wire.run_views import metrics_line, run_item, run_response, run_state
 from tunix_http.wire.tunix_runs import (
@@ -168,7 +168,7 @@ async def get_metrics(call: Call) -> Response:
         wanted = (line for line in lines if since is None or line["step"] > since)
         return _array(map(metrics_line, wanted))
 
-    return await lines_response(call.services, make, JSON)
+    return await lines_response(call.services.open_workspace, make, JSON)
 
 
 def _array(values: Iterable[str]) -> Iterator[str]:

@@ -13,8 +13,8 @@ from tunix_core.errors import UsageError
 from tunix_core.plugins import Provided
 from tunix_core.protocols import Game
 from tunix_core.records import Trace
-from tunix_http.lines import NDJSON, lines_response
 from tunix_http.operations import Call, Operations
+from tunix_http.streams.lines import NDJSON, lines_response
 from tunix_http.wire.ungar import (
     Episode,
     Generated,
@@ -78,7 +78,7 @@ async def export(call: Call) -> Response:
     query: UngarExportQuery = call.query
     ids = None if query.trace_ids is None else [str(trace_id) for trace_id in query.trace_ids]
     return await lines_response(
-        call.services,
+        call.services.open_workspace,
         lambda workspace: workspace.traces.export_lines(
             "trace", trace_ids=ids, filters={"source": SOURCE}, limit=query.limit
         ),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
 from starlette.exceptions import HTTPException
@@ -66,3 +68,14 @@ class Pagination(BaseModel):
         """
         more = query.offset + query.limit if found > query.limit else None
         return cls(limit=query.limit, offset=query.offset, next_offset=more)
+
+
+def finite(value: Any) -> Any:
+    """``value`` with NaN and infinities, which JSON does not have, as None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(child) for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(child) for child in value]
+    return value

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
-from datetime import datetime
 from typing import Any
 
 from tunix_core import Workspace
 from tunix_core.records import Run
+from tunix_http.wire.common import finite
 from tunix_http.wire.tunix_runs import RunItem, RunResponse, RunState
 
 
@@ -35,7 +34,7 @@ def run_response(workspace: Workspace, run: Run, output_bytes: int) -> RunRespon
         exit_code=run.exit_code,
         stdout=without_root(workspace, output.stdout),
         stderr=without_root(workspace, stderr),
-        duration_seconds=_duration(run),
+        duration_seconds=run.seconds,
         started_at=run.started_at or run.created_at,
         completed_at=run.completed_at,
         message=without_root(workspace, _message(run)),
@@ -52,8 +51,8 @@ def run_item(run: Run) -> RunItem:
         mode=run.mode,
         status=run.status,
         started_at=run.started_at or run.created_at,
-        duration_seconds=_duration(run),
-        metrics=None if metrics is None else _finite(metrics),
+        duration_seconds=run.seconds,
+        metrics=None if metrics is None else finite(metrics),
     )
 
 
@@ -81,19 +80,12 @@ def metrics_line(recorded: dict[str, Any]) -> str:
         return json.dumps(line, allow_nan=False)
     except ValueError:
         # A loss that is no number any more.
-        return json.dumps(_finite(line))
+        return json.dumps(finite(line))
 
 
 def without_root(workspace: Workspace, text: str) -> str:
     """The text without where the workspace lies on the server, which is nobody else's business."""
     return text.replace(f"{workspace.paths.root}/", "")
-
-
-def _duration(run: Run) -> float | None:
-    if run.started_at is None or run.completed_at is None:
-        return None
-    begun, ended = map(datetime.fromisoformat, (run.started_at, run.completed_at))
-    return max(0.0, (ended - begun).total_seconds())
 
 
 def _message(run: Run) -> str:
@@ -111,10 +103,3 @@ def _message(run: Run) -> str:
     if run.status == "cancel_requested":
         return f"{what} execution is being cancelled"
     return f"{what} execution {run.status}"
-
-
-def _finite(value: Any) -> Any:
-    """The value with None for what is no JSON number."""
-    if isinstance(value, dict):
-        return {key: _finite(child) for key, child in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

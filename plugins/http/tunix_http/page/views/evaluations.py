@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from tunix_core import Workspace
 from tunix_core.contributions import EVALUATOR
@@ -14,7 +13,7 @@ from tunix_core.rendering import extract_work
 from tunix_http.page.pages import Data, Page
 from tunix_http.page.panels import panels
 from tunix_http.page.query import Query, Window
-from tunix_http.page.views.rows import dataset_keys, question
+from tunix_http.page.views.rows import dataset_keys, evaluation_row, question
 
 ALL_GRADES = "all grades"
 
@@ -34,8 +33,8 @@ def leaderboard(workspace: Workspace, query: Query) -> Data:
     )
     return {
         "ranked": [
-            {"rank": rank, **_row(workspace, evaluation)}
-            for rank, evaluation in enumerate(found[:limit], start=offset + 1)
+            {"rank": rank, **evaluation_row(workspace.runs.get(held.run_id), held)}
+            for rank, held in enumerate(found[:limit], start=offset + 1)
         ],
         "evaluator": chosen,
         "evaluators": (*known, ALL_GRADES),
@@ -108,19 +107,6 @@ def _answer(text: str) -> str | None:
 
 def _is_wrong(score: Score) -> bool:
     return score.value is not None and score.value < 1.0
-
-
-def _row(workspace: Workspace, held: Evaluation) -> dict[str, Any]:
-    return {
-        "evaluation_id": held.id,
-        "run_id": held.run_id,
-        "model_id": workspace.runs.get(held.run_id).model_id,
-        "evaluator": held.evaluator,
-        "dataset_key": held.dataset_key,
-        "estimate": held.scorecard.overall,
-        "metrics": held.scorecard.metrics,
-        "created_at": held.created_at,
-    }
 
 
 def _place(scores: Sequence[Score], item_id: str, held: Evaluation) -> int:

@@ -8,7 +8,7 @@ from tunix_core import Workspace
 from tunix_http.page.pages import Data, Page
 from tunix_http.page.panels import panels
 from tunix_http.page.query import Query
-from tunix_http.page.views.rows import dataset_keys, run_row
+from tunix_http.page.views.rows import dataset_keys, evaluation_row, run_row
 
 NEWEST = 6
 
@@ -26,16 +26,7 @@ def overview(workspace: Workspace, query: Query) -> Data:
         "counts": _counts(workspace),
         "active": [run_row(workspace, run) for run in active],
         "newest": [run_row(workspace, run) for run in listed if run not in active][:NEWEST],
-        "best": [
-            {
-                "run_id": evaluation.run_id,
-                "evaluation_id": evaluation.id,
-                "model_id": workspace.runs.get(evaluation.run_id).model_id,
-                "dataset_key": evaluation.dataset_key,
-                "estimate": evaluation.scorecard.overall,
-            }
-            for evaluation in ranked
-        ],
+        "best": [evaluation_row(workspace.runs.get(held.run_id), held) for held in ranked],
         "panels": panels(workspace, "overview"),
     }
 

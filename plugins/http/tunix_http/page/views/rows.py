@@ -7,7 +7,7 @@ from typing import Any
 from tunix_core import Workspace
 from tunix_core.datasets.files import MANIFEST
 from tunix_core.errors import NotFoundError
-from tunix_core.records import TERMINAL_STATUSES, Run
+from tunix_core.records import TERMINAL_STATUSES, Evaluation, Run
 
 EXCERPT_CHARS = 140
 
@@ -43,4 +43,23 @@ def run_row(workspace: Workspace, held: Run) -> dict[str, Any]:
         "loss": (result.get("metrics") or {}).get("loss"),
         "error": held.error,
         "progress": workspace.runs.progress(held.id) if active else None,
+    }
+
+
+def evaluation_row(run: Run, held: Evaluation) -> dict[str, Any]:
+    """An evaluation in a list.
+
+    Args:
+        run: The run that was judged.
+        held: Its evaluation.
+    """
+    return {
+        "evaluation_id": held.id,
+        "run_id": held.run_id,
+        "model_id": run.model_id,
+        "evaluator": held.evaluator,
+        "dataset_key": held.dataset_key,
+        "estimate": held.scorecard.overall,
+        "metrics": held.scorecard.metrics,
+        "created_at": held.created_at,
     }

@@ -13,18 +13,19 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from tunix_core import Workspace
+from tunix_core.base.settings_text import parse_pairs
 from tunix_core.codec import unstructure
 from tunix_core.contributions import TRAINER
 from tunix_core.errors import TunixError, UsageError
 from tunix_core.plugins import ProvidedTrainer
 from tunix_core.records import Run
 from tunix_core.rendering import TEMPLATES
+from tunix_http.background.services import Services
 from tunix_http.page import skin
-from tunix_http.page.pages import Data, Page, plain_data, status_of
+from tunix_http.page.pages import Data, Page, plain_data
 from tunix_http.page.query import Query
-from tunix_http.page.settings_text import parse_settings
 from tunix_http.page.views.rows import dataset_keys
-from tunix_http.services import Services
+from tunix_http.wire.errors import status_of
 
 MAX_FORM_BYTES = 64 * 1024
 _ARGUMENT = re.compile(r"^    (\w+): (.*(?:\n        .*)*)", re.MULTILINE)
@@ -67,6 +68,16 @@ def start(workspace: Workspace, fields: Mapping[str, str]) -> Run:
         eval_dataset_key=fields.get("eval_dataset") or None,
         mode="dry-run" if fields.get("mode") == "dry-run" else "local",
     )
+
+
+def parse_settings(text: str) -> dict[str, Any]:
+    """``"steps=3\\nmodel_id = tiny"`` to ``{"steps": 3, "model_id": "tiny"}``: one on a line.
+
+    Raises:
+        UsageError: A line is not ``key=value``, or a key is given twice.
+    """
+    lines = filter(None, map(str.strip, text.splitlines()))
+    return parse_pairs("=".join(map(str.strip, line.split("=", 1))) for line in lines)
 
 
 async def sent(request: Request) -> Response:

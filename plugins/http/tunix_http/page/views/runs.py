@@ -8,13 +8,13 @@ from typing import Any, get_args
 from tunix_core import Workspace
 from tunix_core.contributions import EVALUATOR
 from tunix_core.errors import UsageError
-from tunix_core.records import TERMINAL_STATUSES, Evaluation, Run, RunStatus
+from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus
 from tunix_core.rich.curves import Points, curves, thin
 from tunix_http.page.figures import Figure, lines
 from tunix_http.page.pages import Data, Page
 from tunix_http.page.panels import panels
 from tunix_http.page.query import Query, Window
-from tunix_http.page.views.rows import dataset_keys, run_row
+from tunix_http.page.views.rows import dataset_keys, evaluation_row, run_row
 
 LOG_LINES = 400
 MOST_COMPARED = 12
@@ -56,7 +56,10 @@ def run(workspace: Workspace, query: Query) -> Data:
         "figures": _figures(recorded),
         "last": {name: points[-1][1] for name, points in recorded.items()},
         "log": _log(workspace, held) if with_log else None,
-        "evaluations": [_evaluation(e) for e in workspace.evaluations.of_run(held.id)],
+        "evaluations": [
+            {"id": evaluation.id, **evaluation_row(held, evaluation)}
+            for evaluation in workspace.evaluations.of_run(held.id)
+        ],
         "artifacts": workspace.runs.artifacts(held.id),
         "datasets": dataset_keys(workspace),
         "judges": [p.full_name for p in workspace.plugins.all(EVALUATOR)],
@@ -116,16 +119,6 @@ def _log(workspace: Workspace, held: Run) -> dict[str, Any]:
         "chunks": [{"stream": c.stream, "chunk": c.chunk} for c in chunks],
         "first_seq": chunks[0].seq if chunks else 1,
         "last_seq": chunks[-1].seq if chunks else 0,
-    }
-
-
-def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
-    return {
-        "id": evaluation.id,
-        "evaluator": evaluation.evaluator,
-        "dataset_key": evaluation.dataset_key,
-        "estimate": evaluation.scorecard.overall,
-        "created_at": evaluation.created_at,
     }
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from tunix_core import Workspace
+from tunix_core.base.settings_text import parse_pairs
 from tunix_core.errors import UsageError
 from tunix_core.evaluation import shown_steps
 from tunix_core.records import Item, StoredTrace
@@ -68,15 +68,7 @@ def compare(workspace: Workspace, query: Query) -> Data:
 
 def _filters(query: Query) -> dict[str, Any]:
     """``source=x`` of its own field, and ``family=money difficulty=2`` of the text field."""
-    filters: dict[str, Any] = {}
-    for pair in " ".join(query.all("filter")).split():
-        key, equals, text = pair.partition("=")
-        if not key or not equals:
-            raise UsageError(f"{pair[:80]!r} is no filter", "write family=money difficulty=2")
-        try:
-            filters[key] = json.loads(text)
-        except ValueError:
-            filters[key] = text
+    filters = parse_pairs(" ".join(query.all("filter")).split(), "filter")
     source = query.text("source")
     return filters if source is None else {**filters, "source": source}
 

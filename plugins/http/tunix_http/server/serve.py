@@ -21,8 +21,8 @@ from starlette.types import ASGIApp
 
 from tunix_core.errors import UsageError
 from tunix_core.plugins import Plugins
-from tunix_http.access_log import AccessLog
-from tunix_http.protocol import timed_protocol
+from tunix_http.guards.protocol import timed_protocol
+from tunix_http.monitoring.access_log import AccessLog
 from tunix_http.settings import Settings
 
 BACKLOG = 4096
@@ -49,7 +49,7 @@ def serve(
     Raises:
         UsageError: The address cannot be listened on.
     """
-    from tunix_http.app import create_app
+    from tunix_http.server.app import create_app
 
     _raise_file_limit()
     # Judges read these themselves; here they may have come from a file.
@@ -62,9 +62,7 @@ def serve(
     def on_ready() -> None:
         _announce(url, workspace_directory, settings)
         if open_browser:
-            token = settings.token.get_secret_value() if settings.token else None
-            page = url if token is None else f"{url}/?token={token}"
-            Thread(target=webbrowser.open, args=(page,), daemon=True).start()
+            _show_page(url, settings)
 
     with listener:
         _log_to_stderr()
@@ -165,6 +163,11 @@ def _announce(url: str, workspace_directory: Path, settings: Settings) -> None:
     if settings.token is not None:
         how = f"sign in at {url}/?token=TOKEN, or send Authorization: Bearer TOKEN"
         print(how, file=sys.stderr)  # noqa: T201
+
+
+def _show_page(url: str, settings: Settings) -> None:
+    page = url if settings.token is None else f"{url}/?token={settings.token.get_secret_value()}"
+    Thread(target=webbrowser.open, args=(page,), daemon=True).start()
 
 
 def _raise_file_limit() -> None:

@@ -6,7 +6,7 @@ from starlette.datastructures import Headers
 from starlette.responses import FileResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from tunix_http.errors import detail_response
+from tunix_http.wire.errors import detail_response
 
 # What else may come of a request for a file, for OpenAPI.
 RANGE_STATUSES = {

@@ -18,14 +18,15 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from tunix_core.plugins import Plugins
-from tunix_http import openapi, page
-from tunix_http.access_log import AccessLog
-from tunix_http.errors import on_http_exception, on_request_refused
-from tunix_http.json_body import RequestRefused
-from tunix_http.middleware import middleware
+from tunix_http import page
+from tunix_http.background.services import Services
+from tunix_http.guards.middleware import middleware
+from tunix_http.monitoring.access_log import AccessLog
 from tunix_http.operations import Operation, Operations
-from tunix_http.services import Services
+from tunix_http.server import openapi
 from tunix_http.settings import Settings
+from tunix_http.wire.errors import on_http_exception, on_request_refused
+from tunix_http.wire.refusals import RequestRefused
 
 GROUPS = (
     "health",

@@ -9,19 +9,20 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from tunix_core import Workspace
-from tunix_http.services import Services
 
 NDJSON = "application/x-ndjson"
 BLOCK_CHARS = 64 * 1024
 
 
 async def lines_response(
-    services: Services, make: Callable[[Workspace], Iterator[str]], media_type: str = NDJSON
+    open_workspace: Callable[[], Workspace],
+    make: Callable[[Workspace], Iterator[str]],
+    media_type: str = NDJSON,
 ) -> StreamingResponse:
     """An answer of lines.
 
     Args:
-        services: What the server holds.
+        open_workspace: Opens the workspace over a connection of its own.
         make: Called once with a workspace that is used for nothing else; an error that it raises
             is the answer, one that the iterator raises cuts the connection.
         media_type: Of the answer.
@@ -29,7 +30,7 @@ async def lines_response(
     Raises:
         TunixError: As ``make`` raises it.
     """
-    return _LinesResponse(await run_in_threadpool(_Blocks, services, make), media_type)
+    return _LinesResponse(await run_in_threadpool(_Blocks, open_workspace, make), media_type)
 
 
 class _Blocks:
@@ -39,8 +40,10 @@ class _Blocks:
     may be made in another one.
     """
 
-    def __init__(self, services: Services, make: Callable[[Workspace], Iterator[str]]) -> None:
-        self._workspace = services.open_workspace()
+    def __init__(
+        self, open_workspace: Callable[[], Workspace], make: Callable[[Workspace], Iterator[str]]
+    ) -> None:
+        self._workspace = open_workspace()
         try:
             self._lines = make(self._workspace)
         except BaseException:

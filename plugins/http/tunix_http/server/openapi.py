@@ -10,11 +10,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, TypeAdapter
 
 from tunix_http.operations import JSON, Operation
+from tunix_http.streams.sse import MEDIA_TYPE
 
 TITLE = "Tunix RT Backend"
 VERSION = "0.1.0"
-
-EVENT_STREAM = "text/event-stream"
 
 _REFS = "#/components/schemas/{model}"
 _ERROR = "Error"
@@ -149,7 +148,7 @@ def _responses(
     if operation.returns is not None:
         good["content"] = {JSON: {"schema": schemas[(operation.name, "returns")]}}
     else:
-        schema = _EVENT if operation.media_type == EVENT_STREAM else {"type": "string"}
+        schema = _EVENT if operation.media_type == MEDIA_TYPE else {"type": "string"}
         good["content"] = {operation.media_type: {"schema": schema}}
     responses = {str(operation.status): good}
     has_body = operation.body is not None or operation.raw_body is not None

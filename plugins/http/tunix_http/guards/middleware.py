@@ -12,9 +12,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tunix_http.access_log import AccessLog, request_id
-from tunix_http.access_token import TokenCheck
-from tunix_http.hosts import AllowedHosts, same_origin
+from tunix_http.guards.access_token import TokenCheck
+from tunix_http.guards.hosts import AllowedHosts, same_origin
+from tunix_http.monitoring.access_log import AccessLog, request_id
 from tunix_http.settings import Settings
 
 # Called with the method, the status and the seconds of every answered request.

@@ -14,7 +14,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from tunix_http.access_log import AccessLog, request_id
+from tunix_http.monitoring.access_log import AccessLog, request_id
 from tunix_http.settings import Settings
 
 MAX_HEAD_BYTES = 64 * 1024

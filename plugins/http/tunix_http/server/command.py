@@ -57,7 +57,7 @@ def command(
           tunix-rt serve --host 0.0.0.0 --token-file token.txt --allowed-host lab.example
     """
     # Imported when it serves, not for its help.
-    from tunix_http.server import serve
+    from tunix_http.server.serve import serve
     from tunix_http.settings import load_settings
 
     if token is not None and token_file is not None:

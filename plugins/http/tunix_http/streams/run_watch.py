@@ -1,33 +1,25 @@
-"""The log of a run as server-sent events, for any number of readers at once."""
+"""The log of a run, watched once for all its readers."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from attrs import frozen
-from starlette.responses import StreamingResponse
-from starlette.types import Send
 
-from tunix_core import Workspace
-from tunix_core.records import TERMINAL_STATUSES, RunStatus
-from tunix_http.threads import WorkspaceThreads
+from tunix_core.records import RunStatus
 
-MEDIA_TYPE = "text/event-stream"
 POLL_S = 0.2
 POLLS_PER_BEAT = 5
-RETRY_MS = 2_000
 # One event batch; a reader that stalls holds about this much.
 BATCH_BYTES = 32 * 1024
 MARK_BYTES = 1024 * 1024
-# Of a thousand readers four go on at once.
-GROUPS = 250
+
+LookUp = Callable[[str], Awaitable[RunStatus]]
 
 
 @frozen
@@ -43,19 +35,6 @@ class Position:
     seq: int = 0
 
 
-class EventStream(StreamingResponse):
-    """Events that are made while they are read; closed as soon as the reader is gone."""
-
-    def __init__(self, events: AsyncIterator[bytes]) -> None:
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        super().__init__(events, headers=headers, media_type=MEDIA_TYPE)
-
-    async def stream_response(self, send: Send) -> None:
-        source: Any = self.body_iterator
-        async with aclosing(source):
-            await super().stream_response(send)
-
-
 class RunWatch:
     """What all readers of one run's log share: the open file, the run's status, a clock.
 
@@ -63,18 +42,16 @@ class RunWatch:
         run_id: The run.
         path: Its log, which need not exist yet.
         status: The run's status just now.
-        threads: Where the status is looked up.
+        look_up: Looks a run's status up.
     """
 
-    def __init__(
-        self, run_id: str, path: Path, status: RunStatus, threads: WorkspaceThreads
-    ) -> None:
+    def __init__(self, run_id: str, path: Path, status: RunStatus, look_up: LookUp) -> None:
         self.status = status
         self.readers = 0
         self._turns: dict[int, asyncio.Event] = {}
         self._run_id = run_id
         self._path = path
-        self._threads = threads
+        self._look_up = look_up
         self._file: int | None = None
         self._size = 0
         # Places about so many bytes apart, kept so that few lines have to be counted twice.
@@ -139,7 +116,7 @@ class RunWatch:
                     await asyncio.sleep(POLL_S)
                     if self._grew():
                         await self._stir()
-                self.status = await self._threads.run(_status, self._run_id)
+                self.status = await self._look_up(self._run_id)
                 await self._stir()
         finally:
             for turn in self._turns.values():
@@ -182,11 +159,11 @@ class RunWatches:
     """The watches of all runs whose logs are being read.
 
     Args:
-        threads: Where runs are looked up.
+        look_up: Looks a run's status up.
     """
 
-    def __init__(self, threads: WorkspaceThreads) -> None:
-        self._threads = threads
+    def __init__(self, look_up: LookUp) -> None:
+        self._look_up = look_up
         self._watches: dict[str, RunWatch] = {}
 
     @contextmanager
@@ -194,7 +171,7 @@ class RunWatches:
         """The watch of a run, for one more reader."""
         watch = self._watches.get(run_id)
         if watch is None:
-            watch = self._watches[run_id] = RunWatch(run_id, path, status, self._threads)
+            watch = self._watches[run_id] = RunWatch(run_id, path, status, self._look_up)
         watch.status = status
         watch.readers += 1
         try:
@@ -206,52 +183,9 @@ class RunWatches:
                 watch.close()
 
 
-async def log_events(
-    watches: RunWatches, run_id: str, path: Path, status: RunStatus, since_seq: int
-) -> AsyncIterator[bytes]:
-    """Events of a run's log until the run has ended and everything was told.
-
-    Args:
-        watches: Shared by all readers.
-        run_id: The run.
-        path: Its log.
-        status: Its status just now.
-        since_seq: Only later lines are told.
-    """
-    yield f"retry: {RETRY_MS}\n\n".encode()
-    with watches.watching(run_id, path, status) as watch:
-        group = watch.readers % GROUPS
-        position = await watch.find(since_seq)
-        waited = False
-        while True:
-            # The status first: all that was printed before a run ended is in the log by then.
-            status, turn = watch.status, watch.turn(group)
-            end, events = watch.batch(position, since_seq)
-            if events:
-                yield events
-            if end == position:
-                if status in TERMINAL_STATUSES:
-                    yield event("status", {"status": status})
-                    return
-                if waited:
-                    yield event("heartbeat", {"seq": max(position.seq, since_seq)})
-                await watch.wait(turn)
-            waited = end == position
-            position = end
-
-
-def event(name: str, data: dict[str, Any]) -> bytes:
-    """One event without an id."""
-    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
-
-
 def _log_events(seq: int, lines: Iterable[bytes]) -> bytes:
     """Lines behind line ``seq`` as events; a stored line is an event's data but for its number."""
     form = b'id: %d\nevent: log\ndata: {"seq": %d, %b\n\n'
     # What a damaged disk made of a line is left out, as by RunLog.
     whole = ((n, line) for n, line in enumerate(lines, seq + 1) if line[:1] + line[-1:] == b"{}")
     return b"".join(form % (number, number, line[1:]) for number, line in whole)
-
-
-def _status(workspace: Workspace, run_id: str) -> RunStatus:
-    return workspace.runs.get(run_id).status

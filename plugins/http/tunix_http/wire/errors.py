@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -18,7 +18,7 @@ from tunix_core.errors import (
     TunixError,
     UsageError,
 )
-from tunix_http.json_body import RequestRefused, item
+from tunix_http.wire.refusals import RequestRefused, item
 
 # The first class that an error is an instance of decides.
 USUAL: tuple[tuple[type[TunixError], int], ...] = (
@@ -39,10 +39,17 @@ def refusal(error: TunixError, statuses: Mapping[type[TunixError], int]) -> Exce
     if isinstance(error, InvalidRecordError):
         items = [item("value_error", ("body",), problem) for problem in error.problems]
         return RequestRefused(items)
-    for kind, status in (*statuses.items(), *USUAL):
-        if isinstance(error, kind):
-            return HTTPException(status, _said(error))
-    return HTTPException(500, _said(error))
+    return HTTPException(status_of(error, statuses.items()), _said(error))
+
+
+def status_of(error: TunixError, first: Iterable[tuple[type[TunixError], int]] = ()) -> int:
+    """The HTTP status of a core error.
+
+    Args:
+        error: Raised by a service.
+        first: Statuses that are looked at before the usual ones.
+    """
+    return next((status for kind, status in (*first, *USUAL) if isinstance(error, kind)), 500)
 
 
 def _said(error: TunixError) -> str:

@@ -11,14 +11,14 @@ from attrs import field, frozen
 from tunix_core import Workspace
 from tunix_core.errors import TunixError
 from tunix_core.plugins import Plugins
-from tunix_core.records import Run
+from tunix_core.records import Run, RunStatus
 from tunix_core.runs.worker import Worker
-from tunix_http.prometheus import Metrics
-from tunix_http.rediai_health import RediaiHealth
+from tunix_http.background.threads import WorkspaceThreads
+from tunix_http.background.workers import WorkerThreads
+from tunix_http.monitoring.prometheus import Metrics
+from tunix_http.monitoring.rediai_health import RediaiHealth
 from tunix_http.settings import Settings
-from tunix_http.sse import RunWatches
-from tunix_http.threads import WorkspaceThreads
-from tunix_http.workers import WorkerThreads
+from tunix_http.streams.run_watch import RunWatches
 
 GATHERED_READS = 16
 QUICK_THREADS = 4
@@ -88,7 +88,7 @@ class Services:
 
     @watches.default
     def _watches(self) -> RunWatches:
-        return RunWatches(self.quick)
+        return RunWatches(self._status_of)
 
     @property
     def directories(self) -> list[Path]:
@@ -137,3 +137,6 @@ class Services:
         self.workers.stop()
         for threads in (self.long, self.slow, self.quick, self.reads):
             threads.close()
+
+    async def _status_of(self, run_id: str) -> RunStatus:
+        return await self.quick.run(lambda workspace: workspace.runs.get(run_id).status)

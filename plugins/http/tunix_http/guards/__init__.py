@@ -1,0 +1,1 @@
+"""What a request has to pass: hosts, origins, the token, deadlines, limits on size and depth."""

@@ -1,0 +1,1 @@
+"""The application put together, described by OpenAPI, and run by ``tunix-rt serve``."""
