@@ -18,7 +18,7 @@ from attrs import evolve
 from safetensors.numpy import load_file, save_file
 
 from tunix_core.errors import TunixError, UsageError
-from tunix_jax.models.adapters import merge_lora, read_adapter, write_adapter
+from tunix_jax.models.adapters import merge_lora, write_adapter
 from tunix_jax.models.decoder import Decoder
 from tunix_jax.models.decoder_config import DecoderConfig, Lora
 from tunix_jax.models.huggingface import decoder_config
@@ -198,21 +198,23 @@ def test_merging_is_adding_the_product(tmp_path: Path) -> None:
         write_model(tmp_path / "m", params, LLAMA, {}, dtype=np.float32)
 
 
-def test_an_adapter_comes_back(tmp_path: Path) -> None:
+def test_an_adapter_is_stored_as_peft_reads_it(tmp_path: Path) -> None:
     params = new_params(LLAMA, LORA)
     write_adapter(tmp_path / "a", params, LLAMA, alpha=6.0, base_model="meta/llama")
-    factors, alpha = read_adapter(tmp_path / "a", LLAMA)
-    assert alpha == 6.0
-    assert factors["blocks"].keys() == {"query", "down"}
-    for name, part in factors["blocks"].items():
-        assert_same(part, {key: params["blocks"][name][key] for key in ("lora_a", "lora_b")})
-    with pytest.raises(TunixError, match=r"has shape \(3, 32\), expected \(3, 64\)"):
-        read_adapter(tmp_path / "a", evolve(LLAMA, d_model=64))
+    settings = json.loads((tmp_path / "a" / "adapter_config.json").read_text())
+    assert (settings["r"], settings["lora_alpha"]) == (3, 6.0)
+    assert settings["target_modules"] == ["q_proj", "down_proj"]
+    assert settings["base_model_name_or_path"] == "meta/llama"
+    stored = files_of(tmp_path / "a")
+    assert len(stored) == 2 * 2 * LLAMA.layers
+    for ours, theirs in (("query", "self_attn.q_proj"), ("down", "mlp.down_proj")):
+        for layer in range(LLAMA.layers):
+            name = f"base_model.model.model.layers.{layer}.{theirs}"
+            for key, factor in (("lora_a", "lora_A"), ("lora_b", "lora_B")):
+                tensor = stored[f"{name}.{factor}.weight"]
+                np.testing.assert_array_equal(tensor.T, params["blocks"][ours][key][layer])
     with pytest.raises(UsageError, match="no LoRA factors"):
         write_adapter(tmp_path / "a", new_params(LLAMA), LLAMA, alpha=1.0)
-    (tmp_path / "a" / "adapter_model.safetensors").unlink()
-    with pytest.raises(UsageError, match=r"adapter_model\.safetensors is missing"):
-        read_adapter(tmp_path / "a", LLAMA)
 
 
 SHARDED = """

@@ -1,4 +1,4 @@
-"""One mesh over every device, and how parameters, rows and optimizer state lie on it.
+"""One mesh over every device, and how rows lie on it.
 
 Axes: ``data`` repeats the parameters, ``fsdp`` cuts them and gathers them when they are used
 (Rajbhandari et al., 2020), ``tensor`` cuts heads, MLP and vocabulary (Shoeybi et al., 2019).
@@ -20,20 +20,6 @@ from tunix_core.errors import UsageError
 
 DATA, FSDP, TENSOR = "data", "fsdp", "tensor"
 ROWS = (DATA, FSDP)
-
-# Axis of the mesh for each axis of a parameter, the axis of layers left out.
-_RULES: dict[str, tuple[str | None, ...]] = {
-    "embedding": (TENSOR, FSDP),
-    "previous_embedding": (TENSOR, FSDP),
-    "head": (TENSOR, FSDP),
-    "query": (FSDP, TENSOR),
-    "key": (FSDP, TENSOR),
-    "value": (FSDP, TENSOR),
-    "attention_out": (TENSOR, FSDP),
-    "gate": (FSDP, TENSOR),
-    "up": (FSDP, TENSOR),
-    "down": (TENSOR, FSDP),
-}
 
 
 def make_mesh(wanted: Mapping[str, int], devices: Sequence[Any] | None = None) -> Mesh:
@@ -137,55 +123,6 @@ def look_up(table: jax.Array, tokens: jax.Array, dtype: jnp.dtype, mesh: Mesh | 
     )(table, tokens)
 
 
-def param_shardings(params: Any, mesh: Mesh) -> Any:
-    """The sharding of each parameter (arrays or their abstract shapes), as a tree like them."""
-
-    def sharding(path: Any, leaf: Any) -> NamedSharding:
-        return NamedSharding(mesh, _spec([key.key for key in path], leaf.shape, mesh))
-
-    return jax.tree_util.tree_map_with_path(sharding, params)
-
-
-def state_shardings(state: Any, params: Any, mesh: Mesh) -> Any:
-    """Shardings of an optimizer's state: moments lie as their parameters, the rest everywhere."""
-    lying = {
-        jax.tree_util.keystr(path): (leaf.shape, sharding)
-        for (path, leaf), sharding in zip(
-            jax.tree_util.tree_leaves_with_path(params),
-            jax.tree.leaves(param_shardings(params, mesh)),
-            strict=True,
-        )
-    }
-    everywhere = NamedSharding(mesh, P())
-
-    def sharding(path: Any, leaf: Any) -> NamedSharding:
-        # A moment's path ends with its parameter's path.
-        for start in range(len(path)):
-            shape, found = lying.get(jax.tree_util.keystr(path[start:]), (None, None))
-            if found is not None and shape == leaf.shape:
-                return found
-        return everywhere
-
-    return jax.tree_util.tree_map_with_path(sharding, state)
-
-
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """Of batches [accumulation, rows, length]."""
     return NamedSharding(mesh, P(None, ROWS, None))
-
-
-def _spec(path: Sequence[str], shape: Sequence[int], mesh: Mesh) -> P:
-    name = next((part for part in path if part in _RULES), None)
-    if name is None or path[-1] in ("scale", "bias"):
-        return P()
-    axes = _RULES[name]
-    # An adapter's inner axis stays whole.
-    axes = {"lora_a": (axes[0], None), "lora_b": (None, axes[1])}.get(path[-1], axes)
-    axes = (None,) * (len(shape) - 2) + axes
-    # An axis that a parameter cannot be cut along stays whole.
-    return P(
-        *(
-            axis if axis and size % mesh.shape[axis] == 0 else None
-            for axis, size in zip(axes, shape, strict=True)
-        )
-    )

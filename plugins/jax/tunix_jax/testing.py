@@ -108,7 +108,7 @@ _TURNS = {
 def small_tensors(config: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
     """Every tensor of a small model by name, float32; norms and biases are not trivial."""
     table = weight_table(decoder_config(config))
-    return {name: _draw(weight, name, config) for weight in table for name in weight.names}
+    return {name: _draw(weight, name, config) for weight in table for name in weight.tensors}
 
 
 def write_small_model(directory: Path, kind: str, shards: int = 1) -> dict[str, Any]:

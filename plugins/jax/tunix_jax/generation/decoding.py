@@ -124,20 +124,25 @@ class Engine:
             choice: How to choose.
         """
         tokens = self._spread(tokens)
-        config = self.decoder.config
         positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
         segments = jnp.zeros_like(tokens)
         # The compiler spreads these two over devices by itself.
         kind = "dense" if tokens.shape[1] <= _DENSE_LENGTH else "blockwise"
-        x = self.decoder.embed(params, tokens, before(tokens, positions), self.dtype)
-        caches = []
-        for layer, cache in enumerate(rows.caches):
-            block = self.decoder.block(params["blocks"][layer])
-            query, key, value = block.project(x, positions, self.decoder.frequencies()[layer])
-            caches.append(kv_cache.insert(cache, key, value, lengths, places))
-            window = jnp.int32(config.windows[layer] or tokens.shape[1])
+
+        def insert_and_attend(
+            state: tuple[kv_cache.LayerCache, Any],
+            query: jax.Array,
+            key: jax.Array,
+            value: jax.Array,
+        ) -> tuple[jax.Array, kv_cache.LayerCache]:
+            cache, window = state
+            config = self.decoder.config
             attended = attend(query, key, value, segments, window, config=config, kind=kind)
-            x = block.finish(x, attended)
+            return attended, kv_cache.insert(cache, key, value, lengths, places)
+
+        x = self.decoder.embed(params, tokens, before(tokens, positions), self.dtype)
+        states = list(zip(rows.caches, self.decoder.windows(tokens.shape[1]), strict=True))
+        x, caches = self.decoder.walk(params["blocks"], x, positions, insert_and_attend, states)
         last = jnp.take_along_axis(x, (lengths - 1)[:, None, None], axis=1)[:, 0]
         logits = self.decoder.logits(params, self.decoder.final(params, last))
         first = choose(logits, keys, lengths, choice.sampling)
@@ -194,16 +199,17 @@ class Engine:
     def _step(self, params: Params, rows: Rows, choice: Choice) -> Rows:
         """Run the newest token of every row, and choose the next."""
         decoder = self.decoder
-        positions = rows.positions[:, None]
-        x = decoder.embed(params, rows.tokens[:, None], rows.previous[:, None], self.dtype)
-        caches = []
-        for layer, cache in enumerate(rows.caches):
-            block = decoder.block(params["blocks"][layer])
-            query, key, value = block.project(x, positions, self.decoder.frequencies()[layer])
+
+        def append_and_attend(
+            cache: kv_cache.LayerCache, query: jax.Array, key: jax.Array, value: jax.Array
+        ) -> tuple[jax.Array, kv_cache.LayerCache]:
             cache = kv_cache.append(cache, key, value, rows.positions)
-            caches.append(cache)
             attended = kv_cache.attend_cached(query, cache, rows.positions, decoder.config)
-            x = block.finish(x, attended)
+            return attended, cache
+
+        x = decoder.embed(params, rows.tokens[:, None], rows.previous[:, None], self.dtype)
+        positions = rows.positions[:, None]
+        x, caches = decoder.walk(params["blocks"], x, positions, append_and_attend, rows.caches)
         logits = decoder.logits(params, decoder.final(params, x[:, 0]))
         chosen = choose(logits, rows.keys, rows.positions + 1, choice.sampling)
         return _record(rows._replace(caches=caches), chosen, rows.active, rows.active, choice)

@@ -13,10 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from tunix_core.errors import TunixError, UsageError
+from tunix_core.errors import UsageError
 from tunix_jax.models.decoder_config import DecoderConfig
 from tunix_jax.models.directories import replacing
 from tunix_jax.models.weight_table import Weight, weight_table
@@ -95,8 +94,9 @@ def write_adapter(
     for weight in adapted:
         for ours, theirs in _FACTORS:
             stacked = _on_host(_node(params, weight)[ours])
-            for layer, name in enumerate(weight.names):
-                tensors[_peft_name(name, theirs)] = np.ascontiguousarray(stacked[layer].T)
+            for place in weight.places:
+                name = _peft_name(weight.tensor(place), theirs)
+                tensors[name] = np.ascontiguousarray(stacked[place].T)
     settings = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -116,78 +116,13 @@ def write_adapter(
             (temporary / _CONFIG).write_text(text, encoding="utf-8")
 
 
-def read_adapter(directory: Path, config: DecoderConfig) -> tuple[dict[str, Any], float]:
-    """LoRA factors in PEFT's layout.
-
-    Returns:
-        ``{"blocks": {name: {"lora_a": [L, inputs, r], "lora_b": [L, r, outputs]}}}`` in float32
-        on the host, and alpha.
-
-    Raises:
-        UsageError: The directory has no adapter, or not one that is plain LoRA.
-        TunixError: A tensor is missing or of the wrong shape, or a file is broken.
-    """
-    rank, alpha = _settings(directory)
-    path = directory / _WEIGHTS
-    blocks: dict[str, Any] = {}
-    used = 0
-    try:
-        with safe_open(path, framework="np") as file:
-            stored = set(file.keys())
-            for weight in weight_table(config):
-                if _peft_name(weight.names[0], "lora_A") in stored:
-                    blocks[weight.path[-2]] = _factors(file, stored, weight, rank, path)
-                    used += 2 * len(weight.names)
-    except FileNotFoundError:
-        raise UsageError(f"{directory} is no adapter: {_WEIGHTS} is missing") from None
-    except SafetensorError as error:
-        raise TunixError(f"{path} is broken: {error}", "copy it again") from None
-    if used != len(stored):
-        raise TunixError(f"{path}: {len(stored) - used} tensors belong to no weight of the model")
-    return {"blocks": blocks}, alpha
-
-
-def _settings(directory: Path) -> tuple[int, float]:
-    """Rank and alpha."""
-    path = directory / _CONFIG
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        rank, alpha = int(settings["r"]), float(settings["lora_alpha"])
-    except FileNotFoundError:
-        raise UsageError(f"{directory} is no adapter: {_CONFIG} is missing") from None
-    except (ValueError, KeyError, TypeError):
-        raise TunixError(f"{path} is broken", "copy it again") from None
-    for key in ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "modules_to_save"):
-        if settings.get(key):
-            raise UsageError(f"{path}: {key} is set; only plain LoRA is read")
-    return rank, alpha
-
-
-def _factors(
-    file: Any, stored: set[str], weight: Weight, rank: int, path: Path
-) -> dict[str, np.ndarray[Any, Any]]:
-    inputs, outputs = weight.shape
-    factors = {}
-    for (ours, theirs), shape in zip(_FACTORS, ((rank, inputs), (outputs, rank)), strict=True):
-        names = [_peft_name(name, theirs) for name in weight.names]
-        for name in names:
-            if name not in stored:
-                raise TunixError(f"{path}: tensor {name} is missing")
-            found = tuple(file.get_slice(name).get_shape())
-            if found != shape:
-                raise TunixError(f"{path}: tensor {name} has shape {found}, expected {shape}")
-        arrays = [file.get_tensor(name).astype(np.float32).T for name in names]
-        factors[ours] = np.stack(arrays)
-    return factors
-
-
 def _peft_name(name: str, factor: str) -> str:
     return f"base_model.model.{name.removesuffix('.weight')}.{factor}.weight"
 
 
 def _node(params: Mapping[str, Any], weight: Weight) -> Mapping[str, Any]:
     """The dictionary that an array of a block is in; nothing for one outside the blocks."""
-    if weight.layers is None or weight.path[-1] != "weight":
+    if not weight.stacked or weight.path[-1] != "weight":
         return {}
     node: Mapping[str, Any] = functools.reduce(
         lambda inner, key: inner[key], weight.path[:-1], params

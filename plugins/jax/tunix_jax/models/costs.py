@@ -12,29 +12,15 @@ rests (Chowdhery et al., 2022, appendix B); :attr:`StepFlops.recomputed` has it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from math import prod
 
 from attrs import frozen
 
 from tunix_jax.models.decoder_config import DecoderConfig, Lora
+from tunix_jax.models.matrices import ATTENTION
+from tunix_jax.models.weight_table import Weight, weight_table
 
-MATRICES = ("query", "key", "value", "attention_out", "gate", "up", "down")
-
-
-def matrices(config: DecoderConfig) -> dict[str, tuple[int, int]]:
-    """Inputs and outputs of each matrix of one block."""
-    queries = config.heads * config.head_dim
-    keys = config.kv_heads * config.head_dim
-    width, inner = config.d_model, config.d_ff
-    return {
-        "query": (width, queries),
-        "key": (width, keys),
-        "value": (width, keys),
-        "attention_out": (queries, width),
-        "gate": (width, inner),
-        "up": (width, inner),
-        "down": (inner, width),
-    }
+_OF_ATTENTION = {matrix.name for matrix in ATTENTION}
 
 
 def parameters(config: DecoderConfig, lora: Lora | None = None) -> dict[str, int]:
@@ -48,34 +34,23 @@ def parameters(config: DecoderConfig, lora: Lora | None = None) -> dict[str, int
         ``embedding``, ``head`` (0 when tied), ``attention``, ``mlp``, ``norms`` (biases
         included) and ``lora``, which alone is trained where there are adapters.
     """
-    sizes = {name: inputs * outputs for name, (inputs, outputs) in matrices(config).items()}
-    table = config.vocab_size * config.d_model
-    adapters = (
-        0
-        if lora is None
-        else sum(
-            lora.rank_of(name) * (inputs + outputs)
-            for name, (inputs, outputs) in matrices(config).items()
-        )
-    )
-    return {
-        "embedding": table * (2 if config.previous_token else 1),
-        "head": 0 if config.tied else table,
-        "attention": config.layers * sum(sizes[name] for name in MATRICES[:4]),
-        "mlp": config.layers * sum(sizes[name] for name in MATRICES[4:]),
-        "norms": config.d_model + config.layers * _vectors(config),
-        "lora": config.layers * adapters,
-    }
+    groups = dict.fromkeys(("embedding", "head", "attention", "mlp", "norms", "lora"), 0)
+    for weight in weight_table(config):
+        groups[_group(weight)] += prod(weight.full_shape)
+    if lora is not None:
+        for matrix in config.matrices:
+            sides = sum(config.shape(matrix)[-2:])
+            groups["lora"] += config.layers * lora.rank_of(matrix.name) * sides
+    return groups
 
 
-def _vectors(config: DecoderConfig) -> int:
-    """Norm scales and biases of one block."""
-    count = config.d_model * (4 if config.post_norms else 2)
-    if config.qk_norm:
-        count += 2 * config.head_dim
-    if config.attention_bias:
-        count += (config.heads + 2 * config.kv_heads) * config.head_dim
-    return count
+def _group(weight: Weight) -> str:
+    path = weight.path
+    if path[-1] in ("scale", "bias"):
+        return "norms"
+    if path[0] == "blocks":
+        return "attention" if path[1] in _OF_ATTENTION else "mlp"
+    return "head" if path[0] == "head" else "embedding"
 
 
 def visible(length: int, window: int | None) -> float:
@@ -181,13 +156,11 @@ def state_bytes(config: DecoderConfig, optimizer: str, lora: Lora | None = None)
     moments = {
         "adamw": 2 * trained,
         "muon": 2 * trained - matrix,
-        "adafactor": _factored(config, groups) if lora is None else trained,
+        "adafactor": _factored(config) if lora is None else trained,
     }[optimizer]
     return {"weights": weights, "moments": 4 * moments}
 
 
-def _factored(config: DecoderConfig, groups: Mapping[str, int]) -> int:
+def _factored(config: DecoderConfig) -> int:
     """Numbers that Adafactor keeps where every side is long enough to be factored."""
-    sides = sum(inputs + outputs for inputs, outputs in matrices(config).values())
-    tables = 1 + config.previous_token + (not config.tied)
-    return config.layers * sides + tables * (config.vocab_size + config.d_model) + groups["norms"]
+    return sum(prod(weight.stacked) * sum(weight.shape) for weight in weight_table(config))

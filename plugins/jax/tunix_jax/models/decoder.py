@@ -8,7 +8,7 @@ stand for single blocks while a function is traced.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import jax
@@ -20,16 +20,14 @@ from jax.ad_checkpoint import checkpoint_policies
 from jax.sharding import Mesh
 
 from tunix_jax.models.attention import attend
-from tunix_jax.models.decoder_config import DecoderConfig, Lora, RopeScaling
+from tunix_jax.models.block import Block
+from tunix_jax.models.decoder_config import DecoderConfig, Lora
+from tunix_jax.models.layers import RMSNorm
+from tunix_jax.models.rotary import rotary_frequencies
 from tunix_jax.sharding import constrain_rows, look_up
 
 Params = dict[str, Any]
 Remat = Literal["none", "dots", "full"]
-
-_ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "silu": jax.nn.silu,
-    "gelu_tanh": jax.nn.gelu,
-}
 
 
 @frozen
@@ -49,111 +47,6 @@ class Execution:
     attention: Literal["auto", "dense", "blockwise", "splash"] = "auto"
     unroll: int = 1
     mesh: Mesh | None = None
-
-
-class RMSNorm(nnx.Module):
-    """Root mean square normalisation with a learned scale (Zhang and Sennrich, 2019)."""
-
-    def __init__(self, width: int, config: DecoderConfig) -> None:
-        self.config = config
-        first = jnp.zeros if config.norm_plus_one else jnp.ones
-        self.scale = nnx.Param(first((width,), jnp.float32))
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Normalise the last axis; computed in float32, returned in the type of ``x``."""
-        wide = x.astype(jnp.float32)
-        mean_square = jnp.mean(wide * wide, axis=-1, keepdims=True)
-        wide *= jax.lax.rsqrt(mean_square + self.config.norm_eps)
-        factor = self.scale[...].astype(jnp.float32) + float(self.config.norm_plus_one)
-        return (wide * factor).astype(x.dtype)
-
-
-class Projection(nnx.Module):
-    """A matrix [inputs, outputs] that computes in its input's type, perhaps with an adapter."""
-
-    def __init__(
-        self, inputs: int, outputs: int, rngs: nnx.Rngs, *, bias: bool, rank: int, scale: float
-    ) -> None:
-        self.lora_scale = scale
-        draw = jax.random.normal(rngs.params(), (inputs, outputs), jnp.float32)
-        self.weight = nnx.Param(draw * inputs**-0.5)
-        if bias:
-            self.bias = nnx.Param(jnp.zeros((outputs,), jnp.float32))
-        if rank:
-            # A draws, B is zero, so that an adapter begins as nothing (Hu et al., 2021).
-            draw = jax.random.normal(rngs.params(), (inputs, rank), jnp.float32)
-            self.lora_a = nnx.Param(draw * inputs**-0.5)
-            self.lora_b = nnx.Param(jnp.zeros((rank, outputs), jnp.float32))
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        y = x @ self.weight[...].astype(x.dtype)
-        if hasattr(self, "bias"):
-            y = y + self.bias[...].astype(x.dtype)
-        if hasattr(self, "lora_a"):
-            inner = x @ self.lora_a[...].astype(x.dtype)
-            y = y + inner @ self.lora_b[...].astype(x.dtype) * self.lora_scale
-        return y
-
-
-class Block(nnx.Module):
-    """Attention and MLP, each between norms and with a residual around it."""
-
-    def __init__(self, config: DecoderConfig, lora: Lora | None, rngs: nnx.Rngs) -> None:
-        self.config = config
-        width, queries = config.d_model, config.heads * config.head_dim
-        keys = config.kv_heads * config.head_dim
-
-        def projection(name: str, inputs: int, outputs: int, bias: bool = False) -> Projection:
-            rank, scale = (0, 1.0) if lora is None else (lora.rank_of(name), lora.scale)
-            return Projection(inputs, outputs, rngs, bias=bias, rank=rank, scale=scale)
-
-        self.attention_norm = RMSNorm(width, config)
-        self.query = projection("query", width, queries, config.attention_bias)
-        self.key = projection("key", width, keys, config.attention_bias)
-        self.value = projection("value", width, keys, config.attention_bias)
-        if config.qk_norm:
-            self.query_norm = RMSNorm(config.head_dim, config)
-            self.key_norm = RMSNorm(config.head_dim, config)
-        self.attention_out = projection("attention_out", queries, width)
-        self.mlp_norm = RMSNorm(width, config)
-        self.gate = projection("gate", width, config.d_ff)
-        self.up = projection("up", width, config.d_ff)
-        self.down = projection("down", config.d_ff, width)
-        if config.post_norms:
-            self.post_attention_norm = RMSNorm(width, config)
-            self.post_mlp_norm = RMSNorm(width, config)
-
-    def project(
-        self, x: jax.Array, positions: jax.Array, frequencies: jax.Array
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Rotated queries and keys, and values.
-
-        Args:
-            x: [batch, length, d_model].
-            positions: int32[batch, length].
-            frequencies: float32[head_dim / 2] of this layer.
-
-        Returns:
-            [batch, length, heads, head_dim], and twice [batch, length, kv_heads, head_dim].
-        """
-        normed = self.attention_norm(x)
-        query, key, value = (
-            part(normed).reshape(*x.shape[:2], -1, self.config.head_dim)
-            for part in (self.query, self.key, self.value)
-        )
-        if self.config.qk_norm:
-            query, key = self.query_norm(query), self.key_norm(key)
-        angles = positions[..., None].astype(jnp.float32) * frequencies
-        return rotate(query, angles), rotate(key, angles), value
-
-    def finish(self, x: jax.Array, attended: jax.Array) -> jax.Array:
-        """Add what attention [batch, length, heads * head_dim] and MLP say to the stream."""
-        said = self.attention_out(attended)
-        x = x + (self.post_attention_norm(said) if self.config.post_norms else said)
-        normed = self.mlp_norm(x)
-        activation = _ACTIVATIONS[self.config.activation]
-        said = self.down(activation(self.gate(normed)) * self.up(normed))
-        return x + (self.post_mlp_norm(said) if self.config.post_norms else said)
 
 
 class Decoder:
@@ -218,34 +111,63 @@ class Decoder:
         Returns:
             dtype[batch, length, d_model].
         """
-        config, execution = self.config, self.execution
-        length = tokens.shape[1]
-        windows = jnp.asarray([window or length for window in config.windows], jnp.int32)
+        execution = self.execution
 
-        def layer(x: jax.Array, scanned: Any) -> tuple[jax.Array, None]:
-            block_params, frequencies, window = scanned
-            block = self.block(block_params)
-            query, key, value = block.project(x, positions, frequencies)
+        def look(
+            window: jax.Array, query: jax.Array, key: jax.Array, value: jax.Array
+        ) -> tuple[jax.Array, None]:
+            kind, mesh = execution.attention, execution.mesh
             attended = attend(
-                query,
-                key,
-                value,
-                segments,
-                window,
-                config=config,
-                kind=execution.attention,
-                mesh=execution.mesh,
+                query, key, value, segments, window, config=self.config, kind=kind, mesh=mesh
             )
-            return constrain_rows(block.finish(x, attended), execution.mesh), None
+            return attended, None
 
         x = self.embed(params, tokens, before(tokens, positions), dtype)
-        x, _ = jax.lax.scan(
-            _rematerialised(layer, execution),
-            constrain_rows(x, execution.mesh),
-            (params["blocks"], self.frequencies(), windows),
-            unroll=execution.unroll,
-        )
+        x, _ = self.walk(params["blocks"], x, positions, look, self.windows(tokens.shape[1]))
         return self.final(params, x)
+
+    def walk(
+        self,
+        blocks: Any,
+        x: jax.Array,
+        positions: jax.Array,
+        attend: Callable[[Any, jax.Array, jax.Array, jax.Array], tuple[jax.Array, Any]],
+        states: Any,
+    ) -> tuple[jax.Array, Any]:
+        """Through all blocks.
+
+        Args:
+            blocks: Their parameters: stacked, and then scanned; or a list with one entry a
+                layer, and then one after another, for layers whose states differ in shape.
+            x: [batch, length, d_model].
+            positions: int32[batch, length].
+            attend: Takes a layer's state and then what a block's ``attend`` takes, see
+                :class:`~tunix_jax.models.block.Block`; returns its new state as what is
+                carried on.
+            states: What belongs to each layer; stacked or a list, as the blocks are.
+
+        Returns:
+            As ``x``, and the new states, stacked or a list.
+        """
+        mesh = self.execution.mesh
+
+        def layer(x: jax.Array, scanned: Any) -> tuple[jax.Array, Any]:
+            params, frequencies, state = scanned
+            block = self.block(params)
+            x, state = block(x, positions, frequencies, partial(attend, state))
+            return constrain_rows(x, mesh), state
+
+        x = constrain_rows(x, mesh)
+        layers = (blocks, self.frequencies(), states)
+        if isinstance(blocks, list):
+            carried = []
+            for own in zip(*layers, strict=True):
+                x, state = layer(x, own)
+                carried.append(state)
+            return x, carried
+        return jax.lax.scan(
+            _rematerialised(layer, self.execution), x, layers, unroll=self.execution.unroll
+        )
 
     def embed(
         self, params: Params, tokens: jax.Array, previous: jax.Array, dtype: jnp.dtype
@@ -295,6 +217,10 @@ class Decoder:
         abstract = nnx.eval_shape(lambda: Block(self.config, self.lora, nnx.Rngs(params=0)))
         return nnx.graphdef(abstract)
 
+    def windows(self, length: int) -> np.ndarray[Any, np.dtype[np.int32]]:
+        """How far back each layer sees in rows of ``length`` tokens, int32[layers]."""
+        return np.asarray([window or length for window in self.config.windows], np.int32)
+
     def frequencies(self) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Rotary frequencies of every layer in radians per token, float32[layers, head_dim / 2]."""
         config = self.config
@@ -304,36 +230,6 @@ class Decoder:
         else:
             local = rotary_frequencies(config.head_dim, config.local_rope_theta, None)
         return np.stack([whole if window is None else local for window in config.windows])
-
-
-def rotary_frequencies(
-    head_dim: int, theta: float, scaling: RopeScaling | None
-) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Radians per token, float32[head_dim / 2] (Su et al., 2021), stretched by ``scaling``."""
-    exponents = np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
-    frequencies = (1.0 / np.float32(theta) ** exponents).astype(np.float32)
-    if scaling is None:
-        return frequencies
-    stretched = frequencies / scaling.factor
-    if scaling.kind == "linear":
-        return stretched.astype(np.float32)
-    turns = scaling.original_length * frequencies / (2 * np.pi)
-    low, high = scaling.low_frequency_factor, scaling.high_frequency_factor
-    share = np.clip((turns - low) / (high - low), 0.0, 1.0)
-    return ((1 - share) * stretched + share * frequencies).astype(np.float32)
-
-
-def rotate(x: jax.Array, angles: jax.Array) -> jax.Array:
-    """Rotary position embedding, halves rotated against each other, computed in float32.
-
-    Args:
-        x: [batch, length, heads, head_dim].
-        angles: float32[batch, length, head_dim / 2] in radians.
-    """
-    cos, sin = jnp.cos(angles)[:, :, None], jnp.sin(angles)[:, :, None]
-    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
-    turned = (first * cos - second * sin, second * cos + first * sin)
-    return jnp.concatenate(turned, axis=-1).astype(x.dtype)
 
 
 def before(tokens: jax.Array, positions: jax.Array) -> jax.Array:

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from attrs import Attribute, field, frozen
 
+from tunix_jax.models.matrices import ATTENTION, GATED_MLP, MATRICES, Axis, Matrix
+
 
 def positive(_: object, attribute: Attribute[Any], value: float | None) -> None:
     """Validator: more than 0, or None."""
@@ -120,17 +122,29 @@ class DecoderConfig:
             self.window if pattern[layer % len(pattern)] else None for layer in range(self.layers)
         )
 
+    @property
+    def matrices(self) -> tuple[Matrix, ...]:
+        """The matrices of its blocks, in the order in which they are drawn and stored."""
+        return ATTENTION + GATED_MLP
+
+    @property
+    def sizes(self) -> dict[Axis, int]:
+        """Size of each axis of a matrix."""
+        return {
+            "d_model": self.d_model,
+            "queries": self.heads * self.head_dim,
+            "keys": self.kv_heads * self.head_dim,
+            "d_ff": self.d_ff,
+        }
+
+    def shape(self, matrix: Matrix) -> tuple[int, ...]:
+        """Size of each axis of one of its matrices, the axis of layers left out."""
+        sizes = self.sizes
+        return tuple(sizes[axis] for axis in matrix.axes)
+
 
 # What LoRA can be put on, by the names of the PEFT library, and ours.
-LORA_TARGETS = {
-    "q_proj": "query",
-    "k_proj": "key",
-    "v_proj": "value",
-    "o_proj": "attention_out",
-    "gate_proj": "gate",
-    "up_proj": "up",
-    "down_proj": "down",
-}
+LORA_TARGETS = {matrix.lora: matrix.name for matrix in MATRICES if matrix.lora is not None}
 
 
 def _known_targets(_: object, __: Attribute[Any], value: tuple[str, ...]) -> None:

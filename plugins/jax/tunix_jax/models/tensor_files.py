@@ -54,7 +54,7 @@ class TensorFiles:
         Raises:
             TunixError: A tensor is missing, of the wrong shape or type, or not expected.
         """
-        expected = {name: weight for weight in table for name in weight.names}
+        expected = {name: weight for weight in table for name in weight.tensors}
         for name, weight in expected.items():
             if name not in self._stored:
                 raise TunixError(

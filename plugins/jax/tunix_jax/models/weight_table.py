@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 from attrs import frozen
 
 from tunix_jax.models.decoder_config import DecoderConfig
+from tunix_jax.models.matrices import Matrix
+
+_BLOCK = "model.layers.{}."
 
 
 @frozen
@@ -13,22 +18,23 @@ class Weight:
 
     Args:
         path: Keys of the array in the nested parameters.
-        name: Name of the tensor; ``{layer}`` stands for the number of the block.
-        shape: Of the array, without the layer axis.
-        layers: Blocks stacked on the array's first axis; None for an array outside the blocks.
+        name: Name of its tensors; one ``{}`` for the place on each stacked axis.
+        shape: Of the array, without the stacked axes.
+        stacked: Sizes of the leading axes along which tensors are stacked, layers first; empty
+            for an array outside the blocks, which is one tensor.
         transposed: The tensor is [outputs, inputs], the array [inputs, outputs].
     """
 
     path: tuple[str, ...]
     name: str
     shape: tuple[int, ...]
-    layers: int | None = None
+    stacked: tuple[int, ...] = ()
     transposed: bool = False
 
     @property
     def full_shape(self) -> tuple[int, ...]:
         """Shape of the array."""
-        return self.shape if self.layers is None else (self.layers, *self.shape)
+        return (*self.stacked, *self.shape)
 
     @property
     def stored_shape(self) -> tuple[int, ...]:
@@ -36,11 +42,18 @@ class Weight:
         return self.shape[::-1] if self.transposed else self.shape
 
     @property
-    def names(self) -> list[str]:
-        """Names of the tensors, one for each layer."""
-        if self.layers is None:
-            return [self.name]
-        return [self.name.format(layer=layer) for layer in range(self.layers)]
+    def places(self) -> list[tuple[int, ...]]:
+        """The place of each of its tensors on the stacked axes."""
+        return list(product(*map(range, self.stacked)))
+
+    def tensor(self, place: tuple[int, ...]) -> str:
+        """Name of the tensor at a place on the stacked axes."""
+        return self.name.format(*place)
+
+    @property
+    def tensors(self) -> list[str]:
+        """Names of its tensors, in the order of their places."""
+        return [self.tensor(place) for place in self.places]
 
 
 def weight_table(config: DecoderConfig) -> list[Weight]:
@@ -73,33 +86,27 @@ def _norms(config: DecoderConfig) -> list[Weight]:
             ("query_norm", "self_attn.q_norm", head),
             ("key_norm", "self_attn.k_norm", head),
         ]
-    return [_of_block(ours, "scale", theirs, (size,), config) for ours, theirs, size in names]
+    return [
+        Weight(("blocks", ours, "scale"), f"{_BLOCK}{theirs}.weight", (size,), (config.layers,))
+        for ours, theirs, size in names
+    ]
 
 
 def _projections(config: DecoderConfig) -> list[Weight]:
-    width, inner = config.d_model, config.d_ff
-    queries, keys = config.heads * config.head_dim, config.kv_heads * config.head_dim
-    names = [
-        ("query", "self_attn.q_proj", (width, queries)),
-        ("key", "self_attn.k_proj", (width, keys)),
-        ("value", "self_attn.v_proj", (width, keys)),
-        ("attention_out", "self_attn.o_proj", (queries, width)),
-        ("gate", "mlp.gate_proj", (width, inner)),
-        ("up", "mlp.up_proj", (width, inner)),
-        ("down", "mlp.down_proj", (inner, width)),
+    """Matrices of the blocks, then their biases."""
+    biased = [matrix for matrix in config.matrices if matrix.biased and config.attention_bias]
+    return [_part(matrix, "weight", 2, config) for matrix in config.matrices] + [
+        _part(matrix, "bias", 1, config) for matrix in biased
     ]
-    table = [_of_block(ours, "weight", theirs, shape, config) for ours, theirs, shape in names]
-    if config.attention_bias:
-        biased = [entry for entry in names if entry[0] in ("query", "key", "value")]
-        table += [
-            _of_block(ours, "bias", theirs, shape[1:], config) for ours, theirs, shape in biased
-        ]
-    return table
 
 
-def _of_block(
-    ours: str, part: str, theirs: str, shape: tuple[int, ...], config: DecoderConfig
-) -> Weight:
-    suffix = "bias" if part == "bias" else "weight"
-    name = f"model.layers.{{layer}}.{theirs}.{suffix}"
-    return Weight(("blocks", ours, part), name, shape, config.layers, transposed=len(shape) == 2)
+def _part(matrix: Matrix, kind: str, axes: int, config: DecoderConfig) -> Weight:
+    """What a matrix has along its last axes."""
+    shape = config.shape(matrix)
+    return Weight(
+        ("blocks", matrix.name, kind),
+        f"{_BLOCK}{matrix.hub}.{kind}",
+        shape[-axes:],
+        (config.layers, *shape[:-2]),
+        transposed=axes == 2,
+    )

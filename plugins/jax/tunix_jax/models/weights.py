@@ -6,6 +6,7 @@ import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from tunix_jax.models.tensor_files import TensorFiles
 from tunix_jax.models.weight_table import Weight, weight_table
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+# A tensor: its weight, and its place on the stacked axes of that.
+_Place = tuple[Weight, tuple[int, ...]]
 
 
 def read_params(
@@ -97,20 +100,20 @@ def insert(params: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 def _read(
     files: TensorFiles, weight: Weight, dtype: np.dtype[Any], sharding: jax.sharding.Sharding
 ) -> jax.Array:
-    names = weight.names
+    depth = len(weight.stacked)
 
     # Devices that hold the same part share one copy of it.
     @functools.cache
     def part(bounds: tuple[tuple[int, int], ...]) -> np.ndarray[Any, Any]:
-        wanted = names if weight.layers is None else names[slice(*bounds[0])]
-        inner = bounds if weight.layers is None else bounds[1:]
-        shape = tuple(end - begin for begin, end in inner)
-        out = np.empty((len(wanted), *shape), dtype)
+        axes = [range(*pair) for pair in bounds]
+        out = np.empty([len(axis) for axis in axes], dtype)
+        inner = bounds[depth:]
         stored = tuple(slice(*pair) for pair in (inner[::-1] if weight.transposed else inner))
-        for place, name in enumerate(wanted):
-            values = files.read(name, stored)
-            out[place] = values.T if weight.transposed else values
-        return out[0] if weight.layers is None else out
+        one_by_one = out.reshape(-1, *out.shape[depth:])
+        for target, place in zip(one_by_one, product(*axes[:depth]), strict=True):
+            values = files.read(weight.tensor(place), stored)
+            target[...] = values.T if weight.transposed else values
+        return out
 
     def callback(index: tuple[slice, ...] | None) -> np.ndarray[Any, Any]:
         index = index or tuple(slice(None) for _ in weight.full_shape)
@@ -154,10 +157,10 @@ def write_model(
     with replacing(directory) if first else nullcontext() as temporary:
         for name, shard in shards.items():
             tensors = {}
-            for weight, layer in shard:
-                value = _tensor(params, weight, layer, dtype, lora_alpha)
+            for weight, place in shard:
+                value = _tensor(params, weight, place, dtype, lora_alpha)
                 if temporary is not None:
-                    tensors[weight.names[layer]] = value
+                    tensors[weight.tensor(place)] = value
             if temporary is not None:
                 save_file(tensors, temporary / name, metadata={"format": "pt"})
         if temporary is not None:
@@ -173,18 +176,16 @@ def write_files(directory: Path, files: Mapping[str, bytes | Path]) -> None:
         (directory / name).write_bytes(data)
 
 
-def _shards(
-    table: list[Weight], itemsize: int, max_bytes: int
-) -> dict[str, list[tuple[Weight, int]]]:
-    """Names of the files, and the tensors of each: weight and layer."""
-    groups: list[list[tuple[Weight, int]]] = [[]]
+def _shards(table: list[Weight], itemsize: int, max_bytes: int) -> dict[str, list[_Place]]:
+    """Names of the files, and the tensors of each."""
+    groups: list[list[_Place]] = [[]]
     size = 0
-    for weight, layer in _in_order(table):
+    for weight, place in _in_order(table):
         nbytes = int(np.prod(weight.shape)) * itemsize
         if groups[-1] and size + nbytes > max_bytes:
             groups.append([])
             size = 0
-        groups[-1].append((weight, layer))
+        groups[-1].append((weight, place))
         size += nbytes
     if len(groups) == 1:
         return {SINGLE: groups[0]}
@@ -192,39 +193,42 @@ def _shards(
     return {f"model-{n:05}-of-{total:05}.safetensors": g for n, g in enumerate(groups, start=1)}
 
 
-def _in_order(table: list[Weight]) -> Iterator[tuple[Weight, int]]:
+def _in_order(table: list[Weight]) -> Iterator[_Place]:
     """Block by block, so that a block's tensors lie together."""
-    blocks = [weight for weight in table if weight.layers is not None]
+    blocks = [(weight, place) for weight in table if weight.stacked for place in weight.places]
     for weight in table:
-        if weight.layers is None:
-            yield weight, 0
-        elif weight is blocks[0]:
-            yield from ((other, layer) for layer in range(weight.layers) for other in blocks)
+        if not weight.stacked:
+            yield weight, ()
+        elif weight is blocks[0][0]:
+            yield from sorted(blocks, key=lambda tensor: tensor[1][0])
 
 
-def _index(
-    shards: Mapping[str, list[tuple[Weight, int]]], itemsize: int
-) -> dict[str, bytes | Path]:
+def _index(shards: Mapping[str, list[_Place]], itemsize: int) -> dict[str, bytes | Path]:
     """The file that says which shard has a tensor; none for a single one."""
     if len(shards) == 1:
         return {}
     elements = sum(int(np.prod(weight.shape)) for shard in shards.values() for weight, _ in shard)
-    names = {weight.names[layer]: name for name, shard in shards.items() for weight, layer in shard}
+    names = {
+        weight.tensor(place): name for name, shard in shards.items() for weight, place in shard
+    }
     index = {"metadata": {"total_size": elements * itemsize}, "weight_map": names}
     return {INDEX: json.dumps(index, indent=2).encode()}
 
 
 def _tensor(
-    params: Mapping[str, Any], weight: Weight, layer: int, dtype: Any, alpha: float | None
+    params: Mapping[str, Any],
+    weight: Weight,
+    place: tuple[int, ...],
+    dtype: Any,
+    alpha: float | None,
 ) -> np.ndarray[Any, Any]:
     """One tensor as files have it, on the host."""
     *parents, last = weight.path
     node: Mapping[str, Any] = functools.reduce(lambda inner, key: inner[key], parents, params)
     wanted = (last, "lora_a", "lora_b") if last == "weight" else (last,)
     parts = {key: node[key] for key in wanted if key in node}
-    value = _taker(last, weight.layers is not None, weight.transposed, alpha, np.dtype(dtype))(
-        parts, jnp.int32(layer)
-    )
+    take = _taker(last, weight.transposed, alpha, np.dtype(dtype))
+    value = take(parts, tuple(jnp.int32(axis) for axis in place))
     if jax.process_count() > 1:
         value = multihost_utils.process_allgather(value, tiled=True)
     return np.ascontiguousarray(np.asarray(value))
@@ -232,14 +236,14 @@ def _tensor(
 
 @functools.cache
 def _taker(
-    last: str, stacked: bool, transposed: bool, alpha: float | None, dtype: np.dtype[Any]
+    last: str, transposed: bool, alpha: float | None, dtype: np.dtype[Any]
 ) -> Callable[..., jax.Array]:
-    """A compiled function that takes a layer, merges its LoRA factors, turns and converts it."""
+    """A compiled function that takes one place, merges LoRA factors, turns and converts it."""
 
-    def take(parts: Mapping[str, jax.Array], layer: jax.Array) -> jax.Array:
-        if stacked:
+    def take(parts: Mapping[str, jax.Array], place: tuple[jax.Array, ...]) -> jax.Array:
+        for axis in place:
             parts = {
-                key: jax.lax.dynamic_index_in_dim(value, layer, keepdims=False)
+                key: jax.lax.dynamic_index_in_dim(value, axis, keepdims=False)
                 for key, value in parts.items()
             }
         value = merged(parts, alpha) if last == "weight" else parts[last]

@@ -8,6 +8,9 @@ import jax
 import optax
 
 from tunix_jax.config import TrainerConfig
+from tunix_jax.models.matrices import MATRICES
+
+_MATRICES = {matrix.name for matrix in MATRICES}
 
 
 def schedule(peak: float, config: TrainerConfig, total_steps: int) -> optax.Schedule:
@@ -69,18 +72,22 @@ def make_optimizer(config: TrainerConfig, total_steps: int) -> optax.GradientTra
     return optax.chain(optax.clip_by_global_norm(config.clip_norm), update)
 
 
-def _is_matrix(path: Any, leaf: Any) -> bool:
+def _is_matrix(path: Any) -> bool:
     """Whether a parameter holds the blocks' matrices; the embedding is a table, not a map."""
-    return leaf.ndim == 3 and path[0].key == "blocks"
+    keys = [key.key for key in path]
+    return keys[0] == "blocks" and keys[1] in _MATRICES and keys[-1] != "bias"
 
 
 def _matrices(params: Any) -> Any:
-    return jax.tree_util.tree_map_with_path(_is_matrix, params)
+    return jax.tree_util.tree_map_with_path(lambda path, _: _is_matrix(path), params)
 
 
 def _muon_dimensions(params: Any) -> Any:
     """Each layer's matrix is orthogonalised by itself."""
-    dimensions = optax.contrib.MuonDimensionNumbers(reduction_axis=1, output_axis=2)
-    return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: dimensions if _is_matrix(path, leaf) else None, params
-    )
+
+    def dimensions(path: Any, leaf: Any) -> optax.contrib.MuonDimensionNumbers | None:
+        if not _is_matrix(path):
+            return None
+        return optax.contrib.MuonDimensionNumbers(leaf.ndim - 2, leaf.ndim - 1)
+
+    return jax.tree_util.tree_map_with_path(dimensions, params)

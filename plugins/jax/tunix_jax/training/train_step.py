@@ -18,14 +18,9 @@ from tunix_core.errors import UsageError
 from tunix_jax.config import TrainerConfig
 from tunix_jax.models.decoder import Decoder, Execution, Params
 from tunix_jax.models.decoder_config import DecoderConfig
+from tunix_jax.models.placement import param_shardings, state_shardings
 from tunix_jax.models.splash import splash_can
-from tunix_jax.sharding import (
-    TENSOR,
-    batch_sharding,
-    param_shardings,
-    row_shards,
-    state_shardings,
-)
+from tunix_jax.sharding import TENSOR, batch_sharding, row_shards
 from tunix_jax.training.loss import Batch, next_tokens, summed_loss
 from tunix_jax.training.optimizer import make_optimizer, schedule
 
