@@ -5,21 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import cache, partial
 from typing import Any, TypeVar
+
+from attrs import fields, frozen
 
 from tunix_core.base.json_depth import is_deeper_than
 from tunix_core.base.strict import CONVERTER, Problems, child_path
 from tunix_core.errors import InvalidRecordError
-from tunix_core.records import (
-    MAX_ANSWER_CHARS,
-    MAX_PROMPT_CHARS,
-    MAX_STEP_CHARS,
-    MAX_STEP_TYPE_CHARS,
-    MAX_STEPS,
-    MAX_VERSION_CHARS,
-    Step,
-    Trace,
-)
+from tunix_core.records import MAX_STEPS, Step, Trace
 
 MAX_DEPTH = 100
 
@@ -51,7 +46,6 @@ def unstructure(record: Any) -> Any:
     return CONVERTER.unstructure(record)
 
 
-_quote = json.encoder.encode_basestring
 _encode = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
 ).encode
@@ -132,16 +126,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _decode_unique = json.JSONDecoder(
     parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique
 ).decode
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
-
-
-def _decode(text: str) -> Any:
-    """As the decoder's own, without its regular expressions for white space around a value."""
-    try:
-        value, end = _DECODER.raw_decode(text)
-    except json.JSONDecodeError:
-        return _DECODER.decode(text)
-    return value if text[end:] in _LINE_ENDS else _DECODER.decode(text)
 
 
 def loads(text: str | bytes) -> Any:
@@ -154,19 +138,9 @@ def loads(text: str | bytes) -> Any:
         InvalidRecordError: Not UTF-8, not JSON, NaN or an infinity, a key twice in one object,
             a lone surrogate, or nested deeper than ``MAX_DEPTH``; with the position.
     """
-    return _read(_text(text), _decode_unique)
-
-
-def _text(text: str | bytes) -> str:
+    text = _text(text)
     try:
-        return text if isinstance(text, str) else text.decode()
-    except UnicodeDecodeError as error:
-        raise InvalidRecordError([f"$: not UTF-8 at byte {error.start}"], "JSON") from None
-
-
-def _read(text: str, decode: Callable[[str], Any]) -> Any:
-    try:
-        value = decode(text)
+        value = _decode_unique(text)
     except json.JSONDecodeError as error:
         where = f"character {error.pos + 1}"
         raise InvalidRecordError([f"$: not JSON: {error.msg} at {where}"], "JSON") from None
@@ -176,6 +150,13 @@ def _read(text: str, decode: Callable[[str], Any]) -> Any:
         raise InvalidRecordError(["$: an integer has thousands of digits"], "JSON") from None
     _check_loaded(value, text)
     return value
+
+
+def _text(text: str | bytes) -> str:
+    try:
+        return text if isinstance(text, str) else text.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRecordError([f"$: not UTF-8 at byte {error.start}"], "JSON") from None
 
 
 def _check_loaded(value: Any, text: str) -> None:
@@ -200,17 +181,39 @@ def _too_deep() -> InvalidRecordError:
     return InvalidRecordError([f"$: nested deeper than {MAX_DEPTH} levels"], "JSON")
 
 
-_TRACE_KEYS = frozenset({"prompt", "final_answer", "steps", "meta", "trace_version"})
-_STEP_KEYS = 3
-_TEXT_TYPE = frozenset({str})
+_TRACE_KEYS = frozenset(field.name for field in fields(Trace))
+_STEP_KEYS = len(fields(Step))
+_DEFAULT_VERSION = fields(Trace).trace_version.default
+_EXACT = frozenset({str, int})
 _PLAIN = frozenset({str, int, bool, type(None)})
-_LINE_ENDS = ("", "\n", "\r\n")
-_new = object.__new__
-_set_i, _set_type, _set_content = (Step.__dict__[name].__set__ for name in ("i", "type", "content"))
-_set_prompt, _set_answer, _set_steps, _set_meta, _set_version = (
-    Trace.__dict__[name].__set__
-    for name in ("prompt", "final_answer", "steps", "meta", "trace_version")
-)
+
+
+@frozen
+class _Fast:
+    """What msgspec does to traces; it runs the validators of the records that it fills.
+
+    Args:
+        decode: A trace from JSON; of a key that occurs twice it takes the last, and it passes
+            over keys that it does not know.
+        convert: A trace from plain data, with the same omissions.
+        encode: JSON with sorted keys; floats are not written as the canonical text has them.
+    """
+
+    decode: Callable[[bytes], Trace]
+    convert: Callable[[Any], Trace]
+    encode: Callable[[Any], bytes]
+
+
+@cache
+def _fast() -> _Fast:
+    # What needs no trace, such as --help, starts without it.
+    from msgspec import convert, json
+
+    return _Fast(
+        decode=json.Decoder(Trace).decode,
+        convert=partial(convert, type=Trace),
+        encode=json.Encoder(order="sorted").encode,
+    )
 
 
 def trace_from_data(data: Any) -> Trace:
@@ -233,59 +236,27 @@ def trace_from_data(data: Any) -> Trace:
 
 def trace_if_strict(data: Any) -> Trace | None:
     """The trace, or None for data that a slower way must look at, which finds every problem."""
+    if type(data) is not dict or not data.keys() <= _TRACE_KEYS:
+        return None
+    steps = data.get("steps")
+    if type(steps) is not list or len(steps) > MAX_STEPS:
+        return None
+    # Three keys, and the three that are asked for: there is no other.
+    if not all(type(step) is dict and len(step) == _STEP_KEYS for step in steps):
+        return None
     try:
-        if type(data) is dict and data.keys() <= _TRACE_KEYS and type(data["steps"]) is list:
-            steps = _fast_steps(data["steps"])
-            meta = data.get("meta")
-            version = data.get("trace_version", "1.0")
-            prompt, answer = data["prompt"], data["final_answer"]
-            if (
-                steps
-                and len(steps) <= MAX_STEPS
-                and (meta is None or type(meta) is dict)
-                and type(prompt) is str
-                and 1 <= len(prompt) <= MAX_PROMPT_CHARS
-                and type(answer) is str
-                and 1 <= len(answer) <= MAX_ANSWER_CHARS
-                and type(version) is str
-                and 1 <= len(version) <= MAX_VERSION_CHARS
-                and len({step.i for step in steps}) == len(steps)
-            ):
-                trace = _new(Trace)
-                _set_prompt(trace, prompt)
-                _set_answer(trace, answer)
-                _set_steps(trace, steps)
-                _set_meta(trace, meta)
-                _set_version(trace, version)
-                return trace
-    except (KeyError, TypeError):
-        pass
-    return None
+        trace = _fast().convert(data)
+    except ValueError:
+        return None
+    return trace if _is_exact(data) else None
 
 
-def _fast_steps(items: list[Any]) -> tuple[Step, ...] | None:
-    """Steps made without their constructor, by the same rules; None when one breaks them."""
-    steps = []
-    for item in items:
-        # Three keys, and the three that are asked for: there is no other.
-        if type(item) is not dict or len(item) != _STEP_KEYS:
-            return None
-        i, kind, content = item["i"], item["type"], item["content"]
-        if not (
-            type(i) is int
-            and i >= 0
-            and type(kind) is str
-            and 1 <= len(kind) <= MAX_STEP_TYPE_CHARS
-            and type(content) is str
-            and 1 <= len(content) <= MAX_STEP_CHARS
-        ):
-            return None
-        step = _new(Step)
-        _set_i(step, i)
-        _set_type(step, kind)
-        _set_content(step, content)
-        steps.append(step)
-    return tuple(steps)
+def _is_exact(data: Mapping[str, Any]) -> bool:
+    """Whether text is ``str`` and integers are ``int``: msgspec takes their heirs for them too."""
+    kinds = {type(value) for step in data["steps"] for value in step.values()}
+    kinds |= {type(key) for key in data.get("meta") or ()}
+    kinds |= {type(value) for key, value in data.items() if key not in ("meta", "steps")}
+    return kinds <= _EXACT
 
 
 def trace_from_json(text: str | bytes) -> Trace:
@@ -294,72 +265,44 @@ def trace_from_json(text: str | bytes) -> Trace:
     Raises:
         InvalidRecordError: Not strict JSON, or not a trace; with every problem and its path.
     """
-    text = _text(text)
-    data = _read(text, _decode)
-    trace = trace_if_strict(data)
-    # A key that occurs twice leaves fewer strings in the trace than there are in the text.
-    # Escaped backslashes make the quotes in the text hard to count, so those go the long way.
-    if trace is None or "\\\\" in text or _count_strings(data, trace) * 2 != _count_quotes(text):
-        return trace_from_data(_read(text, _decode_unique))
-    return trace
+    trace = _trace_if_whole(text)
+    return trace_from_data(loads(text)) if trace is None else trace
 
 
-def _count_quotes(text: str) -> int:
-    quotes = text.count('"')
-    return quotes - text.count('\\"') if "\\" in text else quotes
+def trace_from_canonical(text: str) -> Trace:
+    """Read what :func:`trace_to_json` wrote: strict JSON, of which only the form is checked.
 
-
-def _count_strings(data: Mapping[str, Any], trace: Trace) -> int:
-    own = len(data) + 2 + ("trace_version" in data)
-    return own + 5 * len(trace.steps) + (_strings_in(trace.meta) if trace.meta else 0)
-
-
-def _strings_in(value: Mapping[str, Any] | list[Any]) -> int:
-    """Number of strings in an object or array, its keys included."""
-    children: Any = value
-    strings = 0
-    if type(value) is dict:
-        strings, children = len(value), value.values()
-    for child in children:
-        kind = type(child)
-        if kind is str:
-            strings += 1
-        elif kind is dict or kind is list:
-            strings += _strings_in(child)
-    return strings
-
-
-def canonical_parts(trace: Trace) -> tuple[str, str]:
-    """The canonical JSON of a trace before and after the value of its meta.
-
-    For traces whose content is known to be JSON; :func:`trace_to_json` checks it as well. Many
-    times faster than the general encoder, and the same text.
+    Raises:
+        InvalidRecordError: Not a trace; with every problem and its path.
     """
-    steps = ",".join(
-        [
-            f'{{"content":{_quote(step.content)},"i":{step.i},"type":{_quote(step.type)}}}'
-            for step in trace.steps
-        ]
-    )
-    return (
-        f'{{"final_answer":{_quote(trace.final_answer)},"meta":',
-        f',"prompt":{_quote(trace.prompt)},"steps":[{steps}],'
-        f'"trace_version":{_quote(trace.trace_version)}}}',
-    )
+    try:
+        return _fast().decode(text.encode())
+    except (ValueError, RecursionError):
+        return trace_from_data(json.loads(text))
 
 
-def encode_members(meta: Mapping[str, Any]) -> dict[str, str]:
-    """The canonical JSON of each value of a mapping that is known to be JSON."""
-    members = {}
-    for key, value in meta.items():
-        kind = type(value)
-        if kind is str:
-            members[key] = _quote(value)
-        elif kind is int:
-            members[key] = str(value)
-        else:
-            members[key] = _encode(unstructure(value))
-    return members
+def _trace_if_whole(text: str | bytes) -> Trace | None:
+    """The trace, if nothing was passed over to read it; None where a slower way must look."""
+    fast = _fast()
+    try:
+        data = text.encode() if isinstance(text, str) else text
+        trace = fast.decode(data)
+        quotes = fast.encode(trace).count(b'"')
+    except (ValueError, RecursionError):
+        return None
+    # Every string has two quotes, and those in it are escaped: a key passed over leaves more of
+    # them in the text than in the trace, unless the text can write a quote without one.
+    if trace.meta is None:
+        quotes -= 2
+    if trace.trace_version is _DEFAULT_VERSION:
+        quotes -= 4
+    whole = data.count(b'"') == quotes and b"\\u0022" not in data
+    return trace if whole and not _is_deep(trace, data) else None
+
+
+def _is_deep(trace: Trace, data: bytes) -> bool:
+    brackets = data.count(b"[") + data.count(b"{")
+    return brackets > MAX_DEPTH and _deeper_than(trace.meta, MAX_DEPTH - 1)
 
 
 def trace_to_json(trace: Trace) -> str:
@@ -368,31 +311,7 @@ def trace_to_json(trace: Trace) -> str:
     Raises:
         InvalidRecordError: Its meta or its texts hold what JSON does not have.
     """
-    if not _is_plain(trace.meta):
-        check_json(trace.meta, "$.meta", "trace")
-    head, tail = canonical_parts(trace)
-    meta = "null"
-    if trace.meta is not None:
-        members = encode_members(trace.meta)
-        meta = "{" + ",".join([f"{_quote(key)}:{members[key]}" for key in sorted(members)]) + "}"
-    text = f"{head}{meta}{tail}"
-    if not text.isascii():
-        _refuse_unencodable(trace, text)
-    return text
-
-
-def _is_plain(meta: Mapping[str, Any] | None) -> bool:
-    """Whether a meta is flat and so ordinary that there is nothing to check but its encoding."""
-    return meta is None or (
-        {type(key) for key in meta} <= _TEXT_TYPE and {type(v) for v in meta.values()} <= _PLAIN
-    )
-
-
-def _refuse_unencodable(trace: Trace, text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        check_json(unstructure(trace), what="trace")
+    return _canonical_bytes(trace).decode()
 
 
 def content_key(trace: Trace) -> str:
@@ -401,4 +320,45 @@ def content_key(trace: Trace) -> str:
     Raises:
         InvalidRecordError: Its meta or its texts hold what JSON does not have.
     """
-    return hashlib.sha256(trace_to_json(trace).encode()).hexdigest()
+    return hashlib.sha256(_canonical_bytes(trace)).hexdigest()
+
+
+def _canonical_bytes(trace: Trace) -> bytes:
+    # What is wrong with a meta is said before what is wrong with the rest.
+    meta = canonical_meta(trace.meta)
+    head, tail = canonical_parts(trace)
+    return head + meta + tail
+
+
+def canonical_parts(trace: Trace) -> tuple[bytes, bytes]:
+    """The canonical JSON of a trace before and after the value of its meta, as UTF-8.
+
+    Raises:
+        InvalidRecordError: Its texts hold what JSON does not have.
+    """
+    head = _encoded(trace, "final_answer")
+    tail = _encoded(trace, "prompt", "steps", "trace_version")
+    return head[:-1] + b',"meta":', b"," + tail[1:]
+
+
+def canonical_meta(meta: Mapping[str, Any] | None) -> bytes:
+    """The canonical JSON of a trace's meta, as UTF-8.
+
+    Raises:
+        InvalidRecordError: It holds what JSON does not have.
+    """
+    # So flat and ordinary that there is nothing to check but the encoding.
+    if meta is None or _PLAIN.issuperset(map(type, meta.values())):
+        with suppress(TypeError, UnicodeEncodeError):
+            return _fast().encode(meta)
+    check_json(meta, "$.meta", "trace")
+    return _encode(unstructure(meta)).encode()
+
+
+def _encoded(trace: Trace, *names: str) -> bytes:
+    """The canonical JSON of an object of some fields of a trace."""
+    with suppress(TypeError, UnicodeEncodeError):
+        return _fast().encode({name: getattr(trace, name) for name in names})
+    plain = unstructure(trace)
+    check_json(plain, what="trace")
+    return _encode({name: plain[name] for name in names}).encode()

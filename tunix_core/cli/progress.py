@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from tunix_core.base import jsonl
+
 if TYPE_CHECKING:
     from tunix_core.records import Run
     from tunix_core.workspace import Workspace
@@ -112,7 +114,6 @@ class TrainingProgress:
     def __init__(self, workspace: Workspace, run: Run) -> None:
         self._folder = workspace.paths.run(run.id)
         self._bar: Any = None
-        self._position = 0
         self._step = 0
         # An earlier attempt's plan lies here until the runner has cut its metrics back.
         self._stale = _version(self._folder / "progress.json")
@@ -120,8 +121,9 @@ class TrainingProgress:
     def __call__(self) -> None:
         if self._bar is None and not self._open():
             return
-        latest = self._latest()
-        if latest is not None:
+        line = jsonl.last(self._folder / "metrics.jsonl")
+        latest = {} if line is None else json.loads(line)
+        if latest.get("step", 0) > self._step:
             self._bar.advance(latest["step"] - self._step, _detail(latest))
             self._step = latest["step"]
 
@@ -136,18 +138,6 @@ class TrainingProgress:
         self._bar = Progress(plan["total_steps"], "training", done=self._step)
         self._bar.__enter__()
         return True
-
-    def _latest(self) -> dict[str, Any] | None:
-        """The newest whole line of metrics since the last call."""
-        path: Path = self._folder / "metrics.jsonl"
-        if not path.exists():
-            return None
-        with path.open("rb") as file:
-            file.seek(self._position)
-            content = file.read()
-        whole = content[: content.rfind(b"\n") + 1]
-        self._position += len(whole)
-        return json.loads(whole.splitlines()[-1]) if whole else None
 
     def __enter__(self) -> Self:
         return self

@@ -10,6 +10,7 @@ from statistics import fmean
 
 from attrs import evolve, frozen
 
+from tunix_core.base import jsonl
 from tunix_core.codec import structure, unstructure
 from tunix_core.errors import TunixError
 from tunix_core.evaluation.predictions import PredictionSet
@@ -60,10 +61,10 @@ def judge_items(
         said.setdefault(completion.item_id, []).append(completion)
     scores = _recover(path, items)
     due = 0.0
-    with path.open("a", encoding="utf-8") as out:
+    with jsonl.resume(path) as out:
         for item in items[len(scores) :]:
             score = _score(evaluator, item, said.get(item.id, []))
-            out.write(json.dumps(unstructure(score), ensure_ascii=False) + "\n")
+            jsonl.append(out, json.dumps(unstructure(score), ensure_ascii=False))
             scores.append(score)
             ended = len(scores) == len(items)
             if on_progress is not None and (ended or time.monotonic() >= due):
@@ -88,16 +89,9 @@ def _score(evaluator: Evaluator, item: Item, completions: Sequence[Completion]) 
 
 
 def _recover(path: Path, items: Sequence[Item]) -> list[Score]:
-    """Judgements from before an interruption; a torn last line is cut off."""
-    if not path.exists():
-        return []
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    scores = [structure(Score, json.loads(line), "score") for line in whole.splitlines()]
+    """Judgements from before an interruption."""
+    scores = [structure(Score, json.loads(line), "score") for line in jsonl.whole_lines(path)]
     wanted = [item.id for item in items[: len(scores)]]
     if [score.item_id for score in scores] != wanted:
         raise TunixError(f"{path} belongs to another dataset", "remove it to judge again")
-    if len(whole) != len(content):
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
     return scores

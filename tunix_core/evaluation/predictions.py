@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 
 from attrs import frozen
 
+from tunix_core.base import jsonl
 from tunix_core.base.files import write_atomically
 from tunix_core.base.locks import FileLock
 from tunix_core.base.paths import WorkspacePaths
@@ -131,15 +133,17 @@ class Predictions:
             if read_meta(folder) is not None:
                 return
             data = folder / DATA
-            done = _recover(data)
+            answered = map(parse_line, jsonl.whole_lines(data))
+            done = {(completion.item_id, completion.sample) for completion in answered}
             missing = [
                 (item, sample)
                 for item in self._datasets.items(dataset_key)
                 for sample in range(generation.samples)
                 if (item.id, sample) not in done
             ]
-            if missing:
-                _append(data, self._predictor(run, generation), missing, _template(run))
+            with jsonl.resume(data) as out:
+                if missing:
+                    _append(out, self._predictor(run, generation), missing, _template(run))
             meta = {
                 "run_id": run.id,
                 "model_id": run.model_id,
@@ -190,36 +194,15 @@ def _template(run: Run) -> str:
 
 
 def _append(
-    data: Path, predictor: Predictor, missing: list[tuple[Item, int]], template: str
+    out: FileIO, predictor: Predictor, missing: list[tuple[Item, int]], template: str
 ) -> None:
     prompts = (
         Prompt(item.id, render(item.trace, template).prompt, sample) for item, sample in missing
     )
-    with data.open("a", encoding="utf-8") as out:
-        for completion in predictor.complete(prompts):
-            out.write(format_line(completion) + "\n")
-            out.flush()
-
-
-def _recover(data: Path) -> set[tuple[str, int]]:
-    """Items and samples answered before an interruption; a torn last line is cut off."""
-    if not data.exists():
-        data.touch()
-        return set()
-    content = data.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) != len(content):
-        with data.open("r+b") as file:
-            file.truncate(len(whole))
-    answered = map(parse_line, whole.splitlines())
-    return {(completion.item_id, completion.sample) for completion in answered}
+    for completion in predictor.complete(prompts):
+        jsonl.append(out, format_line(completion))
 
 
 def _report(on_progress: Progress | None, data: Path, total: int) -> None:
     if on_progress is not None:
-        on_progress(sum(1 for _ in _lines(data)) if data.exists() else 0, total)
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        yield from file
+        on_progress(sum(1 for _ in jsonl.whole_lines(data)), total)

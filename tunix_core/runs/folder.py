@@ -11,11 +11,11 @@ from typing import Any
 
 from attrs import frozen
 
+from tunix_core.base import jsonl
 from tunix_core.errors import ConfinementError, NotFoundError
 
 LOCK = "lock"
 LOCK_SUFFIX = ".lock"
-TAIL_BYTES = 64 * 1024
 
 
 @frozen
@@ -103,26 +103,14 @@ def progress(folder: Path) -> RunProgress:
 
 def metrics(folder: Path) -> Iterator[dict[str, Any]]:
     """The recorded steps, in order; a line still being written is left out."""
-    path = folder / "metrics.jsonl"
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for line in file:
-            if line.endswith(b"\n"):
-                yield json.loads(line)
+    yield from map(json.loads, jsonl.whole_lines(folder / "metrics.jsonl"))
 
 
 def last_metrics(folder: Path) -> dict[str, Any] | None:
     """The newest recorded step."""
-    path = folder / "metrics.jsonl"
-    if not path.exists():
-        return None
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - TAIL_BYTES))
-        whole = file.read().rpartition(b"\n")[0]
-    line: dict[str, Any] | None = json.loads(whole.rpartition(b"\n")[2]) if whole else None
-    return line
+    line = jsonl.last(folder / "metrics.jsonl")
+    fields: dict[str, Any] | None = None if line is None else json.loads(line)
+    return fields
 
 
 def _size(path: Path, root: Path) -> int | None:

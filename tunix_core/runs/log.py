@@ -10,10 +10,11 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from attrs import frozen
 
+from tunix_core.base import jsonl
 from tunix_core.base.clock import new_id, now
 
 Stream = Literal["stdout", "stderr"]
@@ -141,19 +142,11 @@ class RunLog:
 
     def _lines(self, since_seq: int) -> Iterator[tuple[int, bytes]]:
         seq, offset = self._place if self._place[0] <= since_seq else (0, 0)
-        try:
-            file: IO[bytes] = self.path.open("rb")
-        except FileNotFoundError:
-            return
-        with file:
-            file.seek(offset)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return
-                seq, offset = seq + 1, offset + len(line)
-                self._place = (seq, offset)
-                if seq > since_seq:
-                    yield seq, line
+        for line in jsonl.whole_lines(self.path, offset):
+            seq, offset = seq + 1, offset + len(line)
+            self._place = (seq, offset)
+            if seq > since_seq:
+                yield seq, line
 
 
 class LogWriter:
@@ -167,16 +160,10 @@ class LogWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._file = os.open(path, flags, 0o666)
+        self._file = jsonl.resume(path)
+        self.start = os.fstat(self._file.fileno()).st_size
         self._streams = {stream: _Pieces() for stream in STREAMS}
         self._warned = False
-        try:
-            _cut_torn_line(self._file)
-            self.start = os.fstat(self._file).st_size
-        except BaseException:
-            os.close(self._file)
-            raise
 
     def feed(self, stream: Stream, data: bytes) -> None:
         """Take what was printed; whole lines are in the file when this returns."""
@@ -192,21 +179,16 @@ class LogWriter:
         """Store what is left and close the file."""
         for stream, pieces in self._streams.items():
             self._append(stream, pieces.take(final=True))
-        os.close(self._file)
+        self._file.close()
 
     def _append(self, stream: Stream, texts: Sequence[str]) -> None:
         if not texts:
             return
         at = now()
-        lines = [
-            json.dumps({"stream": stream, "chunk": text, "created_at": at}) + "\n" for text in texts
-        ]
+        lines = [json.dumps({"stream": stream, "chunk": text, "created_at": at}) for text in texts]
         try:
-            _write(self._file, "".join(lines).encode("ascii"))
+            jsonl.append(self._file, *lines)
         except OSError as error:
-            # The whole lines stay: somebody may have read them, and numbered them, by now.
-            with contextlib.suppress(OSError):
-                _cut_torn_line(self._file)
             if not self._warned:
                 self._warned = True
                 print(f"warning: cannot write {self._path}: {error}", file=sys.stderr)  # noqa: T201
@@ -283,22 +265,3 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return fields
-
-
-def _write(file: int, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[os.write(file, left) :]
-
-
-def _cut_torn_line(file: int) -> None:
-    size = end = os.fstat(file).st_size
-    while end:
-        begin = max(0, end - MAX_CHUNK_BYTES)
-        found = os.pread(file, end - begin, begin).rfind(b"\n")
-        if found >= 0:
-            end = begin + found + 1
-            break
-        end = begin
-    if end != size:
-        os.ftruncate(file, end)

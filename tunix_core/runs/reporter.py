@@ -6,11 +6,14 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from io import FileIO
+from itertools import takewhile
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from tunix_core.base import jsonl
 from tunix_core.base.clock import now
-from tunix_core.base.files import write_atomically
+from tunix_core.base.files import atomic_file, write_atomically
 from tunix_core.plugins import Plugins
 from tunix_core.protocols import StopReason
 
@@ -36,12 +39,12 @@ class RunReporter:
         self._plugins = plugins
         self._deadline = None if time_budget_s is None else time.monotonic() + time_budget_s
         self._terminated = False
-        self._metrics: IO[str] | None = None
+        self._metrics: FileIO | None = None
 
     def begin(self, total_steps: int, resumed_from: int) -> None:
         path = self._folder / "metrics.jsonl"
         _cut_back(path, resumed_from)
-        self._metrics = path.open("a", encoding="utf-8")
+        self._metrics = jsonl.resume(path)
         progress = {"total_steps": total_steps, "resumed_from": resumed_from}
         write_atomically(self._folder / "progress.json", json.dumps(progress) + "\n")
 
@@ -53,8 +56,7 @@ class RunReporter:
         line: dict[str, Any] = {"step": step, **values}
         measured = timings or {}
         line["timings"] = {**measured, "timestamp": now()}
-        self._metrics.write(json.dumps(line) + "\n")
-        self._metrics.flush()
+        jsonl.append(self._metrics, json.dumps(line))
         self._plugins.observe(
             "tunix_run_step",
             run_id=self._run_id,
@@ -113,10 +115,6 @@ def _cut_back(path: Path, step: int) -> None:
     """Keep the metrics up to ``step``: later ones belong to work that is done again."""
     if not path.exists():
         return
-    kept = []
-    with path.open("rb") as file:
-        for line in file:
-            if not line.endswith(b"\n") or json.loads(line)["step"] > step:
-                break
-            kept.append(line)
-    write_atomically(path, b"".join(kept).decode())
+    kept = takewhile(lambda line: json.loads(line)["step"] <= step, jsonl.whole_lines(path))
+    with atomic_file(path) as out:
+        out.writelines(kept)

@@ -29,6 +29,10 @@ _FEW = 100
 # Floats from here on are written with an exponent.
 _PLAIN_BELOW = 1e16
 
+_quoted = json.encoder.encode_basestring
+# Kinds of values that are equal, among each other, just where their labels are.
+_EQUAL = (frozenset({str, type(None), int, float}), frozenset({str, type(None), bool}))
+
 
 @frozen
 class Matches:
@@ -86,7 +90,7 @@ def label(text: str) -> str:
 def add(
     connection: sqlite3.Connection,
     first: int,
-    members: Sequence[Mapping[str, str]],
+    members: Sequence[Mapping[str, Any]],
     import_id: str | None,
 ) -> None:
     """Index traces that follow each other from sequence ``first``; inside a transaction.
@@ -94,7 +98,7 @@ def add(
     Args:
         connection: In a write transaction.
         first: Sequence of the first of them.
-        members: Of each, the canonical JSON of every value of its meta.
+        members: The meta of each, which is known to be JSON.
         import_id: The import they came with, or None.
     """
     start = 0
@@ -131,18 +135,46 @@ def match(
     return Matches(tuple((chunk, bits) for chunk, bits in exact if bits))
 
 
-def _bitmaps(position: int, members: Sequence[Mapping[str, str]]) -> dict[str, dict[str, int]]:
+def _bitmaps(position: int, members: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
     """Key to label to bitmap, for traces that begin at ``position`` of their chunk."""
-    places: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    # Most traces have the same keys as their neighbours, and in many columns the same value.
+    alike: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
     for place, values in enumerate(members, position):
-        for entry in values.items():
-            places[entry].append(place)
+        alike[tuple(values)].append(place)
     by_key: dict[str, dict[str, int]] = {}
-    for (key, text), held in places.items():
-        values_of_key = by_key.setdefault("$." + key, {})
-        short = label(text)
-        values_of_key[short] = values_of_key.get(short, 0) | _bits(held)
+    for keys, places in alike.items():
+        columns = zip(*(members[place - position].values() for place in places), strict=True)
+        everywhere = _bits(places)
+        for key, column in zip(keys, columns, strict=True):
+            labels = by_key.setdefault("$." + key, {})
+            for text, bits in _column_bitmaps(places, column, everywhere):
+                labels[text] = labels.get(text, 0) | bits
     return by_key
+
+
+def _column_bitmaps(
+    places: Sequence[int], column: Sequence[Any], everywhere: int
+) -> Iterator[tuple[str, int]]:
+    """Label and bitmap of each value of a column; a label may come more than once."""
+    kinds = set(map(type, column))
+    if not any(kinds <= equal for equal in _EQUAL):
+        for place, value in zip(places, column, strict=True):
+            yield _label_of(value), 1 << place
+    elif column.count(column[0]) == len(column):
+        yield _label_of(column[0]), everywhere
+    else:
+        held: defaultdict[Any, list[int]] = defaultdict(list)
+        for place, value in zip(places, column, strict=True):
+            held[value].append(place)
+        for value, found in held.items():
+            yield _label_of(value), _bits(found)
+
+
+def _label_of(value: Any) -> str:
+    """The label of a value that is known to be JSON."""
+    if type(value) is str:
+        return label(_quoted(value))
+    return label(str(value) if type(value) is int else canonical_json(value))
 
 
 def _bits(places: Sequence[int]) -> int:

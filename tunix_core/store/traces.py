@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from attrs import frozen
 from sqlite_utils import Database
 
-from tunix_core.codec import trace_from_data
+from tunix_core.codec import trace_from_canonical
 from tunix_core.records import MAX_VERSION_CHARS, StoredTrace
 from tunix_core.store import label_pages, labels
 from tunix_core.store.connection import write_transaction
@@ -52,13 +52,13 @@ class NewTrace:
         source: Its source, or None; duplicates are looked for within one source.
         content_key: SHA-256 of the canonical record before it was stamped.
         body: Canonical JSON of the record as it is stored.
-        members: The canonical JSON of every value of its meta, which it can be found by.
+        meta: The members of its meta, by which it can be found; they are known to be JSON.
     """
 
     source: str | None
     content_key: bytes
     body: str
-    members: Mapping[str, str]
+    meta: Mapping[str, Any]
 
 
 class TraceSummary(NamedTuple):
@@ -112,7 +112,7 @@ def append(
             for place, (trace_id, trace) in enumerate(zip(ids, traces, strict=True))
         ],
     )
-    labels.add(connection, first, [trace.members for trace in traces], import_id)
+    labels.add(connection, first, [trace.meta for trace in traces], import_id)
     return ids
 
 
@@ -319,9 +319,7 @@ def _marks(part: Sequence[Any]) -> str:
 
 def _stored(row: tuple[Any, ...]) -> StoredTrace:
     sequence, trace_id, created_at, key, body = row
-    # Strict JSON when it was stored: only its form is checked again.
-    trace = trace_from_data(json.loads(body))
-    return StoredTrace(trace_id, sequence, created_at, key.hex(), trace)
+    return StoredTrace(trace_id, sequence, created_at, key.hex(), trace_from_canonical(body))
 
 
 def _version(tail: str) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
@@ -16,7 +15,7 @@ from sqlite_utils import Database
 
 from tunix_core.base.clock import new_id, now
 from tunix_core.base.files import atomic_file
-from tunix_core.codec import canonical_parts, encode_members
+from tunix_core.codec import canonical_meta, canonical_parts
 from tunix_core.errors import TunixError, UsageError
 from tunix_core.records import Rejected, Trace
 from tunix_core.store import imports, write_transaction
@@ -30,7 +29,6 @@ MAX_PROBLEMS = 20
 MAX_PROBLEM_CHARS = 500
 
 Progress = Callable[[int, int], None]
-_quoted = json.encoder.encode_basestring
 Record = store.NewTrace | Rejected
 
 
@@ -85,7 +83,7 @@ class Importer:
         self._database = database
         self._records = records
         self._path = path
-        self._stamps = () if path is None else (("ingest_source_file", _quoted(path.name)),)
+        self._stamps = {} if path is None else {"ingest_source_file": path.name}
         self._source = source
         self._default_source = None if path is None else path.name.split(".")[0] or path.name
         self._allow_duplicates = allow_duplicates
@@ -167,30 +165,26 @@ class Importer:
         """A trace with its origin in its meta; its content key is that of the input."""
         if isinstance(record, Rejected):
             return record
-        head, tail = canonical_parts(record)
-        meta = record.meta or {}
-        members = encode_members(meta)
-        keys = sorted(members)
-        pairs = [f"{_quoted(key)}:{members[key]}" for key in keys]
-        meta_text = "null" if record.meta is None else "{" + ",".join(pairs) + "}"
-        content_key = hashlib.sha256(f"{head}{meta_text}{tail}".encode()).digest()
-        own = meta.get("source")
+        own = (record.meta or {}).get("source")
         source = self._source or (own if isinstance(own, str) and own else self._default_source)
-        named = () if source is None else (("source", _quoted(source)),)
-        for key, text in (*self._stamps, *named):
-            if members.get(key) == text:
-                continue
-            place = bisect_left(keys, key)
-            pair = f'"{key}":{text}'
-            if key in members:
-                pairs[place] = pair
-            else:
-                keys.insert(place, key)
-                pairs.insert(place, pair)
-            members[key] = text
-        stamped = "null" if record.meta is None and not pairs else "{" + ",".join(pairs) + "}"
-        body = f"{head}{stamped}{tail}"
-        return store.NewTrace(source, content_key, body, members)
+        stamps = self._stamps if source is None else {**self._stamps, "source": source}
+        return new_trace(record, source, stamps)
+
+
+def new_trace(trace: Trace, source: str | None, stamps: Mapping[str, str]) -> store.NewTrace:
+    """A trace as it is stored, with ``stamps`` in its meta; its content key knows none of them.
+
+    Raises:
+        InvalidRecordError: It holds what JSON does not have.
+    """
+    meta = trace.meta or {}
+    text = canonical_meta(trace.meta)
+    head, tail = canonical_parts(trace)
+    content_key = hashlib.sha256(head + text + tail).digest()
+    if any(meta.get(key) != stamp for key, stamp in stamps.items()):
+        meta = {**meta, **stamps}
+        text = canonical_meta(meta)
+    return store.NewTrace(source, content_key, (head + text + tail).decode(), meta)
 
 
 def _nothing(path: Path | None) -> UsageError:

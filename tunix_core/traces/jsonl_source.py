@@ -73,7 +73,7 @@ class JsonlSource:
                     if not whole:
                         problem = f"$: line is longer than {limit} bytes"
                         yield Rejected(number, (problem,), _excerpt(line))
-                    elif line.strip():
+                    elif line and not line.isspace():
                         yield _parse(number, line)
             except (EOFError, zlib.error, OSError) as error:
                 raise TunixError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -16,7 +15,7 @@ from sqlite_utils import Database
 from tunix_core.base.clock import now
 from tunix_core.base.pages import Page, PageJson, check_page
 from tunix_core.base.paths import WorkspacePaths
-from tunix_core.codec import encode_members, trace_from_json, trace_to_json
+from tunix_core.codec import trace_from_canonical
 from tunix_core.contributions import GAME, GENERATOR, SOURCE
 from tunix_core.errors import CapacityError, NotFoundError, UsageError
 from tunix_core.plugins import Plugins
@@ -26,7 +25,7 @@ from tunix_core.store import trace_scores
 from tunix_core.store import traces as store
 from tunix_core.store.traces import TraceJson, TraceSummary
 from tunix_core.traces import exports
-from tunix_core.traces.importing import Importer, ImportReport, Progress
+from tunix_core.traces.importing import Importer, ImportReport, Progress, new_trace
 from tunix_core.traces.scoring import (
     CRITERIA,
     Comparison,
@@ -159,7 +158,7 @@ class Traces:
         """
         importer = Importer(
             self._database,
-            map(_checked, traces),
+            traces,
             None,
             source=source,
             allow_duplicates=allow_duplicates,
@@ -407,12 +406,6 @@ def _in_bytes(reader: Source, path: Path, on_progress: Progress) -> Progress:
     return report
 
 
-def _checked(trace: Trace) -> Trace:
-    """The trace, once it is known to be JSON."""
-    trace_to_json(trace)
-    return trace
-
-
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 _SCORE_DETAILS = (
     "step_count",
@@ -439,16 +432,9 @@ def _as_read(trace: Trace, stored: store.NewTrace) -> Trace:
     """The trace as the store gives it back, where a tuple in the meta has become a list."""
     if trace.meta is None or {type(value) for value in trace.meta.values()} <= _SCALARS:
         return trace
-    return trace_from_json(stored.body)
+    return trace_from_canonical(stored.body)
 
 
 def _as_it_is(trace: Trace) -> store.NewTrace:
-    body = trace_to_json(trace)
-    meta = trace.meta or {}
-    own = meta.get("source")
-    return store.NewTrace(
-        source=own if isinstance(own, str) else None,
-        content_key=hashlib.sha256(body.encode()).digest(),
-        body=body,
-        members=encode_members(meta),
-    )
+    own = (trace.meta or {}).get("source")
+    return new_trace(trace, own if isinstance(own, str) else None, {})
