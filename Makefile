@@ -4,6 +4,18 @@ BIN := .venv/bin
 PLUGINS := compare http jax judges tensorboard tune ungar
 PACKAGES := tunix_core generators/tunix_generators $(foreach name,$(PLUGINS),plugins/$(name)/tunix_$(name))
 TESTS := tests generators/tests $(foreach name,$(PLUGINS),plugins/$(name)/tests)
+TESTS_documents := tests/documents
+TESTS_notebooks := tests/test_notebooks.py tests/test_wheelhouse.py
+TESTS_core := tests $(TESTS_documents:%=--ignore=%) $(TESTS_notebooks:%=--ignore=%)
+TESTS_generators := generators/tests
+$(foreach name,$(PLUGINS),$(eval TESTS_$(name) := plugins/$(name)/tests))
+PARTS := core documents notebooks generators $(PLUGINS)
+PART ?=
+ifneq ($(filter-out $(PARTS),$(PART)),)
+$(error no part is called $(filter-out $(PARTS),$(PART)) (give one of: $(PARTS)))
+endif
+# Neighbours stay on one core, since they share servers and environments; a free core takes the rest.
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal --durations 0 --durations-min 5
 PROJECTS := $(wildcard pyproject.toml generators/pyproject.toml plugins/*/pyproject.toml)
 SOURCES := . generators $(foreach name,$(PLUGINS),plugins/$(name))
 DISTRIBUTIONS := $(foreach source,$(SOURCES),-e $(source))
@@ -34,13 +46,13 @@ install: .venv/.installed  ## Install everything into .venv
 demo: install  ## Run the whole line on dev-reasoning-v1, on the CPU
 	@$(BIN)/tunix-rt --workspace demo-workspace demo
 
-test: install  ## Run the tests (about ten minutes)
-	@$(BIN)/python -m pytest -q -m "not full" -n 2 $(TESTS)
+test: install  ## Run the tests, or one part of them: make test PART=jax (see CONTRIBUTING.md)
+	@$(PYTEST) -m "not full" $(if $(PART),$(TESTS_$(PART)),$(TESTS))
 
 test-full: install wheels system-tools  ## Run all tests, kills, browser, fuzzing, other Pythons, peers and TPU compiles included, then the benchmarks
 	@$(PIP) install -c constraints.txt --group peers --group browser --group fuzz
 	@$(PIP) install -c constraints.txt -e 'plugins/jax[tpu-compile]'
-	@JAX_PLATFORMS=cpu $(BIN)/python -m pytest -q -n 2 $(TESTS)
+	@JAX_PLATFORMS=cpu XLA_FLAGS= $(PYTEST) $(TESTS)
 	@$(MAKE) --no-print-directory bench
 
 system-tools:
