@@ -302,7 +302,7 @@ def _trace_if_whole(text: str | bytes) -> Trace | None:
 
 def _is_deep(trace: Trace, data: bytes) -> bool:
     brackets = data.count(b"[") + data.count(b"{")
-    return brackets > MAX_DEPTH and _deeper_than(trace.meta, MAX_DEPTH - 1)
+    return brackets > MAX_DEPTH and is_deeper_than(trace.meta, MAX_DEPTH - 1)
 
 
 def trace_to_json(trace: Trace) -> str:
