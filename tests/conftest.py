@@ -39,6 +39,11 @@ def install_module(
             del sys.modules[module]
 
 
+def lose_lease(workspace: Workspace, run_id: str) -> None:
+    """Let the lease of a held run have run out, as it does when its worker is not heard of."""
+    assert workspace.store.runs.heartbeat(workspace.runs.get(run_id), lease_s=-1.0) is not None
+
+
 def write_traces(path: Path, count: int, answer: Callable[[int], str] = str) -> Path:
     """Write ``count`` small valid traces as JSON lines."""
     with path.open("w", encoding="utf-8") as out:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
+from contextlib import closing
 from typing import Any
 
 from tunix_core import Workspace
@@ -19,7 +21,12 @@ LATER_MIGRATIONS = ("trace_scores", "verdicts_and_metric_baselines", "tuning")
 
 def make_old(workspace: Workspace) -> None:
     """Take away from a workspace what the first version did not have."""
-    connection = workspace.database.conn
+    with closing(sqlite3.connect(workspace.paths.database)) as connection:
+        take_away(workspace, connection)
+        connection.commit()
+
+
+def take_away(workspace: Workspace, connection: sqlite3.Connection) -> None:
     for (run_id,) in connection.execute("SELECT id FROM runs").fetchall():
         log = workspace.runs.log(run_id)
         text = "".join(chunk.chunk for chunk in log.read())
@@ -40,6 +47,12 @@ def make_old(workspace: Workspace) -> None:
         for row_id, text in rows:
             older = json.dumps(without(key, json.loads(text)))
             connection.execute(f"UPDATE {table} SET {column} = ? WHERE id = ?", (older, row_id))  # noqa: S608
+
+
+def give_lease(workspace: Workspace, run: Run, number: float) -> None:
+    with closing(sqlite3.connect(workspace.paths.database)) as connection:
+        connection.execute("UPDATE runs SET lease_expires = ? WHERE id = ?", (number, run.id))
+        connection.commit()
 
 
 def without(key: str, value: Any) -> Any:
@@ -67,10 +80,7 @@ def test_a_workspace_of_the_first_version_is_read_and_continued(
     said = text_of(counting_workspace, bad)
     make_old(counting_workspace)
     # The first version wrote the time of day.
-    counting_workspace.database.conn.execute(
-        "UPDATE runs SET lease_expires = ? WHERE id = ?", (time.time() + 15, lost.id)
-    )
-    counting_workspace.database.conn.commit()
+    give_lease(counting_workspace, lost, time.time() + 15)
 
     with Workspace(counting_workspace.paths.root, counting_workspace.plugins) as workspace:
         found = {run.id: run.status for run in workspace.runs.list()}
@@ -87,3 +97,15 @@ def test_a_workspace_of_the_first_version_is_read_and_continued(
         assert workspace.traces.record_score(trace.id).score > 0
         workspace.runs.resume(lost.id)
         assert workspace.worker().execute(lost.id).status == "completed"
+
+
+def test_a_lease_that_was_counted_otherwise_has_run_out(counting_workspace: Workspace) -> None:
+    runs = counting_workspace.runs
+    run = runs.create("numbers-v1", "counting")
+    claimed = runs.claim("a worker of an earlier version")
+    assert claimed is not None
+    # By the time of day, by the time since the machine was started, and by that of years.
+    for number in (time.time() + 15, time.monotonic() + 15, 86_400.0 * 365):
+        assert runs.heartbeat(claimed) == "running"
+        give_lease(counting_workspace, run, number)
+        assert runs.get(run.id).status == "failed"

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import write_traces
+from tests.conftest import lose_lease, write_traces
 from tunix_core import Workspace
-from tunix_core.base.clock import uptime
 from tunix_core.models.local_registry import tree_digest
 from tunix_core.traces.importing import BATCH_RECORDS
 
@@ -117,10 +116,8 @@ def test_a_killed_training_resumes_to_the_same_model(
             kill_at(folder, arguments, moment)
             run = workspace.runs.list()[0]
             if run.status == "running":
-                later = uptime() + 3600
-                with monkeypatch.context() as patch:
-                    patch.setattr("tunix_core.runs.service.uptime", lambda at=later: at)
-                    run = workspace.runs.get(run.id)
+                lose_lease(workspace, run.id)
+                run = workspace.runs.get(run.id)
                 assert run.status == "failed", "a run whose worker died is found and marked"
                 assert run.error is not None
                 assert "runs resume" in run.error

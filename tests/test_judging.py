@@ -24,7 +24,6 @@ from tunix_core.evaluation.verdicts import EXACT_EVALUATOR, decide
 from tunix_core.protocols import GenerationConfig
 from tunix_core.records import Evaluation, Run, Score
 from tunix_core.runs.requests import TrainingRequest
-from tunix_core.store import evaluations as store
 
 
 @pytest.fixture
@@ -202,7 +201,7 @@ def planted(
         run = workspace.runs.create("same-v1", "counting", {"steps": number})
         at = f"2026-03-{number // 2 + 1:02}T00:00:00.000000Z"
         made.append(evolve(like, id=new_id(), run_id=run.id, score=score, created_at=at))
-        store.insert(workspace.database, made[-1])
+        workspace.store.evaluations.insert(made[-1])
     return made
 
 
@@ -233,7 +232,7 @@ def test_the_leaderboard_holds_the_newest_of_every_run_evaluator_and_dataset(
     assert {e.id for e in evaluations.leaderboard()} == {e.id for e in newest}
     assert evaluations.leaderboard("show_your_work") == [newest[1]]
     assert evaluations.leaderboard(dataset_key="numbers-v1") == [newest[2]]
-    store.insert(workspace.database, evolve(newest[0], id=new_id(), grade=False))
+    workspace.store.evaluations.insert(evolve(newest[0], id=new_id(), grade=False))
     assert newest[0] in evaluations.leaderboard(), "what is no grade hides no grade"
 
 
@@ -256,7 +255,7 @@ def test_a_leaderboard_of_a_time_shows_what_stood_then(workspace: Workspace) -> 
     early = evolve(first, id=new_id(), score=0.25, created_at="2026-03-01T12:00:00.000000Z")
     late = evolve(early, id=new_id(), score=0.5, created_at="2026-03-03T12:00:00.000000Z")
     for evaluation in (early, late):
-        store.insert(workspace.database, evaluation)
+        workspace.store.evaluations.insert(evaluation)
     board = workspace.evaluations.leaderboard
     noon = datetime(2026, 3, 1, 12)
     assert board(date_to=noon) == [early], "bounds are inclusive"

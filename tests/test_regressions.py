@@ -22,7 +22,6 @@ from tunix_core.errors import NotFoundError, UsageError
 from tunix_core.evaluation.metric_checks import change, item_names, names_a_cost
 from tunix_core.plugins import Plugins
 from tunix_core.records import Evaluation, Run
-from tunix_core.store import evaluations as store
 
 # Five per cent less, and a little more than that.
 KEPT = (Decimal("0.95"), Decimal("0.949"))
@@ -113,7 +112,7 @@ def rescored(workspace: Workspace, run: Run, score: float, **metrics: float) -> 
     newest = workspace.evaluations.latest(run.id)
     scorecard = evolve(newest.scorecard, metrics={**newest.scorecard.metrics, **metrics})
     made = evolve(newest, id=new_id(), score=score, scorecard=scorecard)
-    store.insert(workspace.database, made)
+    workspace.store.evaluations.insert(made)
     return made
 
 

@@ -16,9 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.conftest import write_traces
+from tests.conftest import lose_lease, write_traces
 from tunix_core import Workspace
-from tunix_core.base.clock import uptime
 from tunix_core.records import Run
 from tunix_core.runs.log import MAX_CHUNK_BYTES, STREAMS, LogChunk, RunLog, Stream
 
@@ -325,9 +324,7 @@ def test_no_process_of_a_run_outlives_a_killed_worker(workspace: Workspace) -> N
     assert gone(pid)
 
 
-def test_a_killed_worker_leaves_whole_lines_and_the_next_one_goes_on(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_worker_leaves_whole_lines_and_the_next_one_goes_on(workspace: Workspace) -> None:
     code = """
 import sys, time
 for n in range(20_000):
@@ -345,10 +342,8 @@ for n in range(20_000):
     worker.kill()
     worker.wait()
     first = len(chunks(workspace, run))
-    with monkeypatch.context() as patch:
-        later = uptime() + 3600
-        patch.setattr("tunix_core.runs.service.uptime", lambda: later)
-        assert workspace.runs.get(run.id).status == "failed"
+    lose_lease(workspace, run.id)
+    assert workspace.runs.get(run.id).status == "failed"
     (workspace.paths.run(run.id) / "again").touch()
     workspace.runs.resume(run.id)
     assert workspace.worker().execute(run.id).status == "completed"

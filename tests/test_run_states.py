@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.conftest import lose_lease
 from tunix_core import Workspace
 from tunix_core.errors import ConflictError
 from tunix_core.plugins import Plugins
@@ -33,9 +33,10 @@ LEGAL: dict[RunStatus, set[RunStatus]] = {
     "running": {"completed", "failed", "timeout", "cancelled", "cancel_requested", "pending"},
     "cancel_requested": {"completed", "failed", "timeout", "cancelled"},
     "completed": set(),
-    "failed": {"pending"},
+    # Back to where they were when a worker shows up that was taken for dead.
+    "failed": {"pending", "running"},
     "timeout": {"pending"},
-    "cancelled": {"pending"},
+    "cancelled": {"pending", "cancel_requested"},
 }
 ENDINGS: tuple[RunStatus, ...] = ("completed", "failed", "timeout", "cancelled", "pending")
 
@@ -48,12 +49,15 @@ class Expected:
         status: Its state.
         claims: What workers were given, oldest first; only the last counts.
         expires: When its lease runs out.
+        error: Whether it has one.
+        abandoned: Whether it ended because its worker was not heard of, and nobody resumed it.
     """
 
     status: RunStatus = "pending"
     claims: list[Run] = field(factory=list)
     expires: float = 0.0
     error: bool = False
+    abandoned: bool = False
 
 
 class RunStates(RuleBasedStateMachine):
@@ -64,8 +68,6 @@ class RunStates(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = 1_000_000.0
-        self.patch = pytest.MonkeyPatch()
-        self.patch.setattr("tunix_core.runs.service.uptime", lambda: self.clock)
         self.folder = TemporaryDirectory()
         plugins = Plugins.of()
         self.open = [Workspace(Path(self.folder.name), plugins) for _ in range(2)]
@@ -76,7 +78,6 @@ class RunStates(RuleBasedStateMachine):
         for workspace in self.open:
             workspace.close()
         self.folder.cleanup()
-        self.patch.undo()
 
     def service(self, number: int) -> Runs:
         return self.open[number].runs
@@ -121,11 +122,16 @@ class RunStates(RuleBasedStateMachine):
         assert claimed.token == len(expected.claims) + 1
         expected.claims.append(claimed)
         expected.expires = self.clock + LEASE_S
-        expected.error = False
+        expected.error = expected.abandoned = False
 
-    @rule(seconds=st.sampled_from([LEASE_S + 1.0, LEASE_S - 1.0]))
+    # The test itself takes time as well: it must not be what decides.
+    @rule(seconds=st.sampled_from([LEASE_S + 1.0, LEASE_S - 5.0]))
     def wait(self, seconds: float) -> None:
         self.clock += seconds
+        store = self.open[0].store.runs
+        for run_id, expected in self.expected.items():
+            if self.is_held(run_id):
+                store.heartbeat(expected.claims[-1], expected.expires - self.clock)
 
     def expire(self) -> None:
         """What any look at the runs does to those whose worker was not heard of in time."""
@@ -133,7 +139,7 @@ class RunStates(RuleBasedStateMachine):
             if self.is_held(run_id) and expected.expires < self.clock:
                 cancelled = expected.status == "cancel_requested"
                 self.become(run_id, "cancelled" if cancelled else "failed")
-                expected.error = True
+                expected.error = expected.abandoned = True
 
     @rule(number=st.integers(0, 1), run_id=runs, data=st.data())
     def heartbeat(self, number: int, run_id: str, data: st.DataObject) -> None:
@@ -142,6 +148,10 @@ class RunStates(RuleBasedStateMachine):
             return
         claim = data.draw(st.sampled_from(expected.claims))
         newest = claim is expected.claims[-1]
+        if newest and expected.abandoned:
+            cancelled = expected.status == "cancelled"
+            self.become(run_id, "cancel_requested" if cancelled else "running")
+            expected.error = expected.abandoned = False
         status = self.service(number).heartbeat(claim)
         assert status == (expected.status if newest else None)
         if newest:
@@ -183,7 +193,7 @@ class RunStates(RuleBasedStateMachine):
         resumable = "pending" in LEGAL[status] and status in TERMINAL_STATUSES
         if resumable:
             self.become(run_id, "pending")
-            self.expected[run_id].error = False
+            self.expected[run_id].error = self.expected[run_id].abandoned = False
         self.allow(lambda: resume(run_id), resumable)
 
     def allow(self, action: Callable[[], Any], allowed: bool) -> None:
@@ -209,12 +219,13 @@ class RunStates(RuleBasedStateMachine):
 
 def test_a_run_whose_worker_died_ends_as_was_asked(tmp_path: Path) -> None:
     request = TrainingRequest(dataset_key="any", model_id="any", trainer="any")
-    with Workspace(tmp_path, Plugins.of()) as workspace, pytest.MonkeyPatch.context() as patch:
+    with Workspace(tmp_path, Plugins.of()) as workspace:
         runs = workspace.runs
         ids = [runs.submit(request).id for _ in range(3)]
         lost, cancelled, busy = [run for _ in ids if (run := runs.claim("a worker"))]
         runs.cancel(cancelled.id)
-        patch.setattr("tunix_core.runs.service.uptime", lambda: 1e12)
+        for run in (lost, cancelled):
+            lose_lease(workspace, run.id)
         # A worker that is busy with its own run notices; nobody has to ask for the others.
         assert runs.heartbeat(busy) == "running"
         ended = {run.id: run for run in runs.list()}
@@ -225,17 +236,47 @@ def test_a_run_whose_worker_died_ends_as_was_asked(tmp_path: Path) -> None:
 
 def test_neither_a_clock_that_is_set_nor_a_restart_of_the_machine_deceives(tmp_path: Path) -> None:
     request = TrainingRequest(dataset_key="any", model_id="any", trainer="any")
-    with Workspace(tmp_path, Plugins.of()) as workspace, pytest.MonkeyPatch.context() as patch:
+    with Workspace(tmp_path, Plugins.of()) as workspace:
         runs = workspace.runs
         run = runs.submit(request)
-        runs.claim("a worker")
+        claim = runs.claim("a worker")
+        assert claim is not None
         for jump in (86_400.0, -86_400.0):
-            later = time.time() + jump
-            with pytest.MonkeyPatch.context() as clock:
-                clock.setattr("time.time", lambda at=later: at)
-                assert runs.get(run.id).status == "running"
-        patch.setattr("tunix_core.runs.service.uptime", lambda: 1.0)
+            # To set the clock is to move every lease the other way.
+            workspace.store.runs.heartbeat(claim, LEASE_S - jump)
+            assert runs.get(run.id).status == "failed", "of a dead worker nothing more is heard"
+            assert runs.heartbeat(claim) == "running", "but this one lives"
+            assert runs.get(run.id).status == "running"
+        lose_lease(workspace, run.id)
         assert runs.get(run.id).status == "failed", "its worker ended with the machine"
+
+
+def test_a_worker_that_was_taken_for_dead_goes_on_unless_its_run_is_anothers(
+    tmp_path: Path,
+) -> None:
+    request = TrainingRequest(dataset_key="any", model_id="any", trainer="any")
+    with Workspace(tmp_path, Plugins.of()) as workspace:
+        runs = workspace.runs
+        run = runs.submit(request)
+        slept = runs.claim("a worker that slept")
+        assert slept is not None
+        lose_lease(workspace, run.id)
+        assert runs.get(run.id).status == "failed"
+        assert runs.heartbeat(slept) == "running"
+        back = runs.get(run.id)
+        assert (back.status, back.error, back.completed_at) == ("running", None, None)
+        runs.cancel(run.id)
+        lose_lease(workspace, run.id)
+        assert runs.get(run.id).status == "cancelled"
+        assert runs.heartbeat(slept) == "cancel_requested"
+        lose_lease(workspace, run.id)
+        runs.resume(run.id)
+        assert runs.heartbeat(slept) == "pending"
+        other = runs.claim("another worker")
+        assert other is not None
+        assert runs.heartbeat(slept) is None
+        assert runs.finish(other, "failed", error="it ended")
+        assert runs.heartbeat(other) == "failed", "what has ended of itself does not go on"
 
 
 def test_a_run_only_changes_as_it_may() -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from attrs import evolve
 
+from tests.conftest import lose_lease
 from tunix_core import Workspace
-from tunix_core.base.clock import uptime
 from tunix_core.errors import (
     ConflictError,
     InvalidRecordError,
@@ -28,6 +30,8 @@ from tunix_core.records import Run
 from tunix_core.runs import joining
 from tunix_core.runs.log import RunLog
 
+# Makes every change of a run fail as if the disk did.
+FAILING = "CREATE TRIGGER failing BEFORE UPDATE ON runs BEGIN SELECT json('no JSON'); END"
 SLOW = {"steps": 400, "step_seconds": 0.05}
 
 
@@ -242,6 +246,25 @@ def test_a_cancelled_run_keeps_a_checkpoint_and_resumes_to_the_same_end(
     assert losses(counting_workspace, resumed) == losses(counting_workspace, uninterrupted)
 
 
+def test_a_run_that_is_taken_for_abandoned_meanwhile_completes_all_the_same(
+    counting_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunix_core.runs.worker.HEARTBEAT_S", 0.1)
+    settings = {"steps": 10, "step_seconds": 0.2}
+    run = counting_workspace.runs.create("numbers-v1", "counting", settings)
+    seen: list[str] = []
+
+    def sleep() -> None:
+        if len(losses(counting_workspace, run)) > len(seen):
+            lose_lease(counting_workspace, run.id)
+            seen.append(counting_workspace.runs.get(run.id).status)
+
+    ended = counting_workspace.worker().execute(run.id, sleep)
+    assert (ended.status, ended.error, ended.token) == ("completed", None, 1)
+    assert len(seen) > 4
+    assert set(seen) == {"failed"}
+
+
 def test_a_run_that_is_slow_to_stop_is_not_taken_for_abandoned(
     counting_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,7 +325,10 @@ def test_a_database_that_cannot_be_written_to_for_a_while_ends_no_training(
 
     def hold() -> None:
         held = 2 <= len(losses(counting_workspace, run)) < 6
-        counting_workspace.database.conn.execute(f"PRAGMA query_only = {int(held)}")
+        with closing(sqlite3.connect(counting_workspace.paths.database)) as database:
+            database.execute("DROP TRIGGER IF EXISTS failing")
+            if held:
+                database.execute(FAILING)
 
     assert counting_workspace.worker().execute(run.id, hold).status == "completed"
     assert "cannot write to the database" in capsys.readouterr().err
@@ -317,7 +343,7 @@ def test_cancelling_a_pending_run_ends_it_at_once(counting_workspace: Workspace)
 
 
 def test_when_the_worker_is_killed_its_runner_dies_and_the_run_is_marked(
-    counting_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    counting_workspace: Workspace,
 ) -> None:
     run = counting_workspace.runs.create("numbers-v1", "counting", SLOW)
     worker = detached_worker(counting_workspace)
@@ -329,8 +355,7 @@ def test_when_the_worker_is_killed_its_runner_dies_and_the_run_is_marked(
     time.sleep(0.5)
     assert len(losses(counting_workspace, run)) == seen, "the runner outlived its worker"
     assert counting_workspace.runs.get(run.id).status == "running", "its lease has not run out"
-    later = uptime() + 60
-    monkeypatch.setattr("tunix_core.runs.service.uptime", lambda: later)
+    lose_lease(counting_workspace, run.id)
     ended = counting_workspace.runs.get(run.id)
     assert ended.status == "failed"
     assert ended.error is not None

@@ -19,9 +19,9 @@ from tests.test_runs import wait_for
 from tests.test_tuning import BY_LOSS, create, drive, execute
 from tunix_core import Workspace
 from tunix_core.records import TERMINAL_STATUSES
-from tunix_core.store import connection
-from tunix_core.store import runs as runs_store
-from tunix_core.store import tuning as tuning_store
+from tunix_core.store.connection import Connection
+
+TRANSACTION = Connection.transaction
 
 
 class Crash(BaseException):
@@ -46,16 +46,15 @@ class Saboteur:
             raise Crash
 
     @contextmanager
-    def _transaction(self, database: Any) -> Iterator[Any]:
+    def _transaction(self, connection: Connection) -> Iterator[None]:
         self._cross()
-        with connection.write_transaction(database) as opened:
-            yield opened
+        with TRANSACTION(connection):
+            yield
         self._cross()
 
     def advance(self) -> bool:
         with self._patch.context() as patch:
-            for store in (tuning_store, runs_store):
-                patch.setattr(store, "write_transaction", self._transaction)
+            patch.setattr(Connection, "transaction", lambda held: self._transaction(held))
             try:
                 return self._workspace.tuning.advance()
             except Crash:

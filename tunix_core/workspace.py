@@ -14,8 +14,6 @@ from tunix_core.errors import UsageError
 from tunix_core.plugins import Plugins
 
 if TYPE_CHECKING:
-    from sqlite_utils import Database
-
     from tunix_core.datasets import Datasets
     from tunix_core.evaluation import Evaluations
     from tunix_core.evaluation.predictions import Predictions
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from tunix_core.protocols import Executor
     from tunix_core.runs import Runs
     from tunix_core.runs.worker import Worker
+    from tunix_core.store import Store
     from tunix_core.traces import Traces
     from tunix_core.tuning import Tuning
 
@@ -58,10 +57,10 @@ class Workspace:
         self._executor = executor or os.environ.get("TUNIX_EXECUTOR") or "local"
 
     @cached_property
-    def database(self) -> Database:
-        from tunix_core.store import open_database
+    def store(self) -> Store:
+        from tunix_core.store import Store
 
-        return open_database(self.paths.database)
+        return Store.open(self.paths.database)
 
     @cached_property
     def executor(self) -> Executor:
@@ -76,19 +75,19 @@ class Workspace:
     def traces(self) -> Traces:
         from tunix_core.traces import Traces
 
-        return Traces(self.database, self.plugins, self.paths)
+        return Traces(self.store, self.plugins, self.paths)
 
     @cached_property
     def datasets(self) -> Datasets:
         from tunix_core.datasets import Datasets
 
-        return Datasets(self.database, self.plugins, self.paths, self.traces)
+        return Datasets(self.store, self.plugins, self.paths, self.traces)
 
     @cached_property
     def runs(self) -> Runs:
         from tunix_core.runs import Runs
 
-        return Runs(self.database, self.plugins, self.paths, self.datasets)
+        return Runs(self.store, self.plugins, self.paths, self.datasets)
 
     @cached_property
     def predictions(self) -> Predictions:
@@ -103,27 +102,27 @@ class Workspace:
         from tunix_core.evaluation import Evaluations
 
         return Evaluations(
-            self.database, self.plugins, self.paths, self.datasets, self.runs, self.predictions
+            self.store, self.plugins, self.paths, self.datasets, self.runs, self.predictions
         )
 
     @cached_property
     def regressions(self) -> Regressions:
         from tunix_core.evaluation.regressions import Regressions
 
-        return Regressions(self.database, self.plugins, self.evaluations)
+        return Regressions(self.store, self.plugins, self.evaluations)
 
     @cached_property
     def tuning(self) -> Tuning:
         from tunix_core.tuning import Tuning
 
-        return Tuning(self.database, self.plugins, self.paths, self.runs, self.evaluations)
+        return Tuning(self.store, self.plugins, self.paths, self.runs, self.evaluations)
 
     @cached_property
     def models(self) -> Models:
         from tunix_core.models import Models
 
         return Models(
-            self.database, self.plugins, self.paths, self.datasets, self.runs, self.evaluations
+            self.store, self.plugins, self.paths, self.datasets, self.runs, self.evaluations
         )
 
     def worker(self, time_limit_s: float | None = None) -> Worker:
@@ -139,9 +138,9 @@ class Workspace:
         return worker
 
     def close(self) -> None:
-        """Close the database; it is opened again when something is asked for."""
-        if "database" in self.__dict__:
-            self.database.close()
+        """Close the store; it is opened again when something is asked for."""
+        if "store" in self.__dict__:
+            self.store.close()
         for name, attribute in vars(type(self)).items():
             if isinstance(attribute, cached_property):
                 self.__dict__.pop(name, None)

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlite_utils import Database
-
 from tunix_core.base.clock import new_id, now
 from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import check_json, trace_from_json
@@ -19,8 +17,7 @@ from tunix_core.datasets.selection import Selection, Strategy, choose, choose_mi
 from tunix_core.errors import IntegrityError, NotFoundError, UsageError, did_you_mean
 from tunix_core.plugins import Plugins
 from tunix_core.records import DatasetManifest, Item, Trace, located
-from tunix_core.store import imports
-from tunix_core.store import traces as store
+from tunix_core.store import Store
 from tunix_core.store.labels import Matches
 from tunix_core.traces import Traces, exports
 from tunix_core.traces.service import ImportReport
@@ -51,16 +48,16 @@ class Datasets:
     """Builds, reads, checks and exports datasets.
 
     Args:
-        database: The workspace's database.
+        store: What the workspace holds.
         plugins: The active plugins; their versions are recorded.
         paths: The workspace's directories.
         traces: The traces that datasets are built from.
     """
 
     def __init__(
-        self, database: Database, plugins: Plugins, paths: WorkspacePaths, traces: Traces
+        self, store: Store, plugins: Plugins, paths: WorkspacePaths, traces: Traces
     ) -> None:
-        self._database = database
+        self._store = store
         self._plugins = plugins
         self._paths = paths
         self._traces = traces
@@ -148,7 +145,7 @@ class Datasets:
             **({} if import_id is None else {"import_id": import_id}),
             "plugins": self._plugins.versions(),
         }
-        lines = store.lines(self._database, selection.sequences)
+        lines = self._store.traces.lines(selection.sequences)
         manifest, is_new = publish(
             self._paths.datasets, fields, generated, provenance or {}, lines, on_progress
         )
@@ -262,13 +259,13 @@ class Datasets:
         """
         exports.check_format(export_format)
         manifest = self.verify(key)
-        missing = manifest.trace_count - len(store.sequences_of(self._database, manifest.trace_ids))
+        missing = manifest.trace_count - len(self._store.traces.sequences_of(manifest.trace_ids))
         if missing:
             raise IntegrityError(
                 f"dataset {key}: {missing} of its traces are not in this workspace",
                 "export it where it was built",
             )
-        stored = store.fetch(self._database, manifest.trace_ids)
+        stored = self._store.traces.fetch(manifest.trace_ids)
         return (exports.export_line(trace, export_format) for trace in stored)
 
     def _items(self, manifest: DatasetManifest) -> Iterator[Item]:
@@ -302,7 +299,7 @@ class Datasets:
             raise UsageError(f"limit {limit} must be 1 or more")
         if trace_ids is not None and (filters or import_id or mix):
             raise UsageError("trace ids cannot be combined with filters, an import or a mix")
-        stored = store.count(self._database)
+        stored = self._store.traces.count()
         if trace_ids is not None:
             return self._select_ids(trace_ids, stored)
         if mix is not None:
@@ -313,12 +310,12 @@ class Datasets:
         return choose(self._match(filters, import_id), stored, strategy, seed, limit)
 
     def _match(self, filters: Mapping[str, Any], import_id: str | None) -> Matches:
-        if import_id is not None and not imports.exists(self._database, import_id):
+        if import_id is not None and not self._store.imports.exists(import_id):
             raise NotFoundError(f"import {import_id!r} not found", "an import prints its id")
-        return store.match(self._database, filters, import_id)
+        return self._store.traces.match(filters, import_id)
 
     def _select_ids(self, trace_ids: Sequence[str], stored: int) -> Selection:
-        found = store.sequences_of(self._database, trace_ids)
+        found = self._store.traces.sequences_of(trace_ids)
         missing = [trace_id for trace_id in trace_ids if trace_id not in found]
         if missing:
             raise NotFoundError(f"{len(missing)} of the traces not found, first {missing[0]!r}")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import builtins
 from collections.abc import Sequence
 
-from sqlite_utils import Database
-
 from tunix_core.base.clock import new_id, now
 from tunix_core.contributions import COMPARATOR, EVALUATOR, bare_name
 from tunix_core.errors import (
@@ -27,7 +25,7 @@ from tunix_core.evaluation.service import Evaluations
 from tunix_core.plugins import Plugins
 from tunix_core.protocols import CompareRequest, Tolerance
 from tunix_core.records import Baseline, Evaluation, MetricCheck, Verdict
-from tunix_core.store import evaluations as store
+from tunix_core.store import Store
 
 USUAL_JUDGE = "answer_correctness"
 DEFAULT_COMPARATOR = "higher-is-better"
@@ -39,13 +37,13 @@ class Regressions:
     """Keeps baselines and compares runs with them.
 
     Args:
-        database: The workspace's database.
+        store: What the workspace holds.
         plugins: The active plugins, comparators among them.
         evaluations: Where item scores come from.
     """
 
-    def __init__(self, database: Database, plugins: Plugins, evaluations: Evaluations) -> None:
-        self._database = database
+    def __init__(self, store: Store, plugins: Plugins, evaluations: Evaluations) -> None:
+        self._store = store
         self._plugins = plugins
         self._evaluations = evaluations
 
@@ -83,7 +81,7 @@ class Regressions:
             evaluation_id=evaluation.id,
             created_at=now(),
         )
-        return store.put_baseline(self._database, baseline)
+        return self._store.evaluations.put_baseline(baseline)
 
     def set_metric_baseline(
         self,
@@ -136,7 +134,7 @@ class Regressions:
             eval_set=eval_set,
             wanted_dataset_key=dataset_key,
         )
-        return store.put_baseline(self._database, baseline)
+        return self._store.evaluations.put_baseline(baseline)
 
     def baseline(self, name: str) -> Baseline:
         """A baseline by its name.
@@ -144,7 +142,7 @@ class Regressions:
         Raises:
             NotFoundError: There is none.
         """
-        found = store.find_baseline(self._database, name)
+        found = self._store.evaluations.find_baseline(name)
         if found is None:
             known = [baseline.name for baseline in self.list()]
             hint = did_you_mean(name, known, "see: tunix-rt regress list")
@@ -153,7 +151,7 @@ class Regressions:
 
     def list(self) -> builtins.list[Baseline]:
         """Every baseline, by name."""
-        return store.baselines(self._database)
+        return self._store.evaluations.baselines()
 
     def check(
         self, run_id: str, baseline_name: str, tolerance: Tolerance | None = None

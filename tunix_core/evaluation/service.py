@@ -9,8 +9,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from tunix_core.base.clock import new_id, now
 from tunix_core.base.locks import FileLock
 from tunix_core.base.paths import WorkspacePaths
@@ -25,7 +23,8 @@ from tunix_core.plugins import Plugins, ProvidedEvaluator
 from tunix_core.protocols import Evaluator, GenerationConfig
 from tunix_core.records import TERMINAL_STATUSES, Evaluation, Item, Run, Score, located
 from tunix_core.runs import Runs
-from tunix_core.store import evaluations as store
+from tunix_core.store import Store
+from tunix_core.store.evaluations import LeaderboardFilters
 
 DEFAULT_JUDGE = "answer_correctness"
 DEFAULT_EVALUATORS = (DEFAULT_JUDGE, "show_your_work", "step_validity")
@@ -40,14 +39,14 @@ class Evaluations:
 
     def __init__(
         self,
-        database: Database,
+        store: Store,
         plugins: Plugins,
         paths: WorkspacePaths,
         datasets: Datasets,
         runs: Runs,
         predictions: Predictions,
     ) -> None:
-        self._database = database
+        self._store = store
         self._plugins = plugins
         self._paths = paths
         self._datasets = datasets
@@ -214,7 +213,7 @@ class Evaluations:
         Raises:
             UsageError: No such evaluator.
         """
-        filters = store.LeaderboardFilters(
+        filters = LeaderboardFilters(
             evaluator=None if evaluator is None else self._full_name(evaluator),
             dataset_key=dataset_key,
             model_id=model_id,
@@ -222,11 +221,11 @@ class Evaluations:
             date_from=None if date_from is None else _stored(date_from),
             date_to=None if date_to is None else _stored(date_to),
         )
-        found = store.leaderboard(self._database, filters, limit, offset)
+        found = self._store.evaluations.leaderboard(filters, limit, offset)
         return [located(evaluation, self._paths.root) for evaluation in found]
 
     def _select(self, filters: Mapping[str, str], limit: int = -1) -> list[Evaluation]:
-        found = store.select(self._database, filters, limit)
+        found = self._store.evaluations.select(filters, limit)
         return [located(evaluation, self._paths.root) for evaluation in found]
 
     def _full_name(self, evaluator: str) -> str:
@@ -305,7 +304,7 @@ class Evaluations:
             verdict=decide(provided.full_name, score, scores),
             grade=contribution.grade,
         )
-        store.insert(self._database, evaluation)
+        self._store.evaluations.insert(evaluation)
         return located(evaluation, self._paths.root)
 
     def _items_path(

@@ -9,8 +9,6 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from tunix_core.base.clock import new_id, now
 from tunix_core.base.files import atomic_file, copy_tree
 from tunix_core.base.paths import WorkspacePaths
@@ -27,7 +25,7 @@ from tunix_core.plugins import Plugins
 from tunix_core.protocols import Registry
 from tunix_core.records import Evaluation, ModelArtifact, ModelVersion
 from tunix_core.runs import Runs
-from tunix_core.store import models as store
+from tunix_core.store import Store
 
 DEFAULT_REGISTRY = "local"
 
@@ -42,14 +40,14 @@ class Models:
 
     def __init__(
         self,
-        database: Database,
+        store: Store,
         plugins: Plugins,
         paths: WorkspacePaths,
         datasets: Datasets,
         runs: Runs,
         evaluations: Evaluations,
     ) -> None:
-        self._database = database
+        self._store = store
         self._plugins = plugins
         self._paths = paths
         self._datasets = datasets
@@ -72,7 +70,7 @@ class Models:
             )
         created = now()
         artifact = ModelArtifact(new_id(), name, description, task_type, created, created)
-        store.insert_artifact(self._database, artifact)
+        self._store.models.insert_artifact(artifact)
         return artifact
 
     def promote(
@@ -117,7 +115,7 @@ class Models:
         provided = self._plugins.find(REGISTRY, registry)
         evaluations = _newest(self._evaluations.of_run(run.id))
         stored = self._registry(provided.full_name).put(model)
-        artifact = store.find_artifact(self._database, name) or self.create(name)
+        artifact = self._store.models.find_artifact(name) or self.create(name)
         version = ModelVersion(
             id=new_id(),
             artifact=artifact.name,
@@ -139,18 +137,18 @@ class Models:
             created_at=now(),
             description=description,
         )
-        kept = store.insert_version(self._database, artifact, version, label)
+        kept = self._store.models.insert_version(artifact, version, label)
         if kept.id == version.id:
             self._plugins.observe("tunix_model_promoted", version=kept)
         return kept
 
     def list(self, limit: int | None = None, offset: int = 0) -> builtins.list[ModelArtifact]:
         """Families, the last changed first; all of them unless ``limit`` is given."""
-        return store.artifacts(self._database, limit, offset)
+        return self._store.models.artifacts(limit, offset)
 
     def newest(self, names: Sequence[str]) -> dict[str, ModelVersion]:
         """The newest version of each of the families, by name; of those that have one."""
-        return store.newest_versions(self._database, names)
+        return self._store.models.newest_versions(names)
 
     def get(self, name: str) -> ModelArtifact:
         """A family by its name or id.
@@ -158,7 +156,7 @@ class Models:
         Raises:
             NotFoundError: There is none.
         """
-        artifact = store.find_artifact(self._database, name)
+        artifact = self._store.models.find_artifact(name)
         if artifact is None:
             known = [held.name for held in self.list()]
             hint = did_you_mean(name, known, "see: tunix-rt models list")
@@ -167,11 +165,11 @@ class Models:
 
     def versions(self, name: str) -> builtins.list[ModelVersion]:
         """The versions of a family, newest first."""
-        return store.versions(self._database, self.get(name).id)
+        return self._store.models.versions(self.get(name).id)
 
     def aliases(self, name: str) -> dict[str, str]:
         """The version label behind each alias of a family."""
-        return store.aliases(self._database, self.get(name).id)
+        return self._store.models.aliases(self.get(name).id)
 
     def version(self, reference: str) -> ModelVersion:
         """A version by ``name`` (its newest), ``name@label``, ``name@alias`` or id.
@@ -180,11 +178,11 @@ class Models:
             NotFoundError: There is none.
         """
         name, at, wanted = reference.partition("@")
-        by_id = None if at else store.find_version(self._database, reference)
+        by_id = None if at else self._store.models.find_version(reference)
         if by_id is not None:
             return by_id
         artifact = self.get(name)
-        held = store.versions(self._database, artifact.id)
+        held = self._store.models.versions(artifact.id)
         if not held:
             raise NotFoundError(
                 f"model {name!r} has no version", f"tunix-rt models promote {name} RUN"
@@ -194,7 +192,7 @@ class Models:
         for version in held:
             if version.version == wanted:
                 return version
-        aliased = store.find_alias(self._database, artifact.id, wanted)
+        aliased = self._store.models.find_alias(artifact.id, wanted)
         if aliased is None:
             known = ", ".join(version.version for version in held)
             raise NotFoundError(f"model {name!r} has no version {wanted!r}", f"known: {known}")
@@ -206,7 +204,7 @@ class Models:
         Raises:
             NotFoundError: There is none.
         """
-        version = store.find_version(self._database, version_id)
+        version = self._store.models.find_version(version_id)
         if version is None:
             raise NotFoundError(f"model version {version_id!r} not found")
         return version
@@ -227,9 +225,9 @@ class Models:
         artifact = self.get(version.artifact)
         if not _LABEL.fullmatch(alias):
             raise UsageError(f"{alias!r} cannot be an alias", "use letters, digits, '.', '_', '-'")
-        if any(v.version == alias for v in store.versions(self._database, artifact.id)):
+        if any(v.version == alias for v in self._store.models.versions(artifact.id)):
             raise UsageError(f"{alias!r} is a version of {artifact.name} already")
-        store.put_alias(self._database, artifact.id, alias, version.id)
+        self._store.models.put_alias(artifact.id, alias, version.id)
         return version
 
     def verify(self, reference: str) -> Path:

@@ -7,8 +7,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from sqlite_utils import Database
-
 from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import loads
 from tunix_core.datasets.files import MANIFEST
@@ -16,7 +14,8 @@ from tunix_core.evaluation.verdicts import EXACT_EVALUATOR
 from tunix_core.rich.markup import Html, attempt, estimate, facts, heading, table, whole
 from tunix_core.rich.readable import bare, short, when
 from tunix_core.rich.runs import status
-from tunix_core.store import evaluations, models, open_database, run_totals, runs, traces
+from tunix_core.store import Store
+from tunix_core.store.evaluations import LeaderboardFilters
 
 NEWEST = 5
 # Of a larger manifest, which is large by its trace ids, only the two ends are read.
@@ -38,12 +37,12 @@ def workspace_html(paths: WorkspacePaths) -> str:
 
 def _stored(path: Path) -> Html:
     """What the database holds."""
-    with closing(open_database(path)) as database:
+    with closing(Store.open(path)) as store:
         parts = [
-            attempt(lambda: facts(_counts(database))),
-            attempt(lambda: _titled("Newest runs", _runs(database))),
-            attempt(lambda: _titled("Leaderboard", _leaderboard(database))),
-            attempt(lambda: _titled("Models", _models(database))),
+            attempt(lambda: facts(_counts(store))),
+            attempt(lambda: _titled("Newest runs", _runs(store))),
+            attempt(lambda: _titled("Leaderboard", _leaderboard(store))),
+            attempt(lambda: _titled("Models", _models(store))),
         ]
     return Html("".join(parts))
 
@@ -80,18 +79,18 @@ def _outline(path: Path) -> Any:
     return loads(path.read_bytes())
 
 
-def _counts(database: Database) -> Iterator[tuple[str, Any]]:
-    yield "traces", f"{traces.count(database):,}"
+def _counts(store: Store) -> Iterator[tuple[str, Any]]:
+    yield "traces", f"{store.traces.count():,}"
     by_status: dict[str, int] = {}
-    for total in run_totals.totals(database, ()):
+    for total in store.runs.totals(()):
         by_status[total.status] = by_status.get(total.status, 0) + total.count
     states = ", ".join(f"{count:,} {state}" for state, count in by_status.items())
     yield "runs", f"{sum(by_status.values()):,}" + (f": {states}" if states else "")
-    yield "evaluations", f"{evaluations.count(database):,}"
-    yield "models", f"{models.count(database):,}"
+    yield "evaluations", f"{store.evaluations.count():,}"
+    yield "models", f"{store.models.count():,}"
 
 
-def _runs(database: Database) -> list[dict[str, Any]]:
+def _runs(store: Store) -> list[dict[str, Any]]:
     return [
         {
             "run": short(run.id),
@@ -102,27 +101,27 @@ def _runs(database: Database) -> list[dict[str, Any]]:
             "loss": ((run.result or {}).get("metrics") or {}).get("loss"),
             "created": when(run.created_at),
         }
-        for run in runs.select(database, {}, NEWEST, 0)
+        for run in store.runs.select({}, NEWEST, 0)
     ]
 
 
-def _leaderboard(database: Database) -> list[dict[str, Any]]:
-    wanted = evaluations.LeaderboardFilters(evaluator=EXACT_EVALUATOR)
+def _leaderboard(store: Store) -> list[dict[str, Any]]:
+    wanted = LeaderboardFilters(evaluator=EXACT_EVALUATOR)
     return [
         {
             "run": short(held.run_id),
-            "model": runs.select(database, {"id": held.run_id}, 1, 0)[0].model_id,
+            "model": store.runs.select({"id": held.run_id}, 1, 0)[0].model_id,
             "dataset": held.dataset_key,
             bare(held.evaluator): estimate(held.scorecard.overall),
             "judged": when(held.created_at),
         }
-        for held in evaluations.leaderboard(database, wanted, NEWEST, 0)
+        for held in store.evaluations.leaderboard(wanted, NEWEST, 0)
     ]
 
 
-def _models(database: Database) -> list[dict[str, Any]]:
-    families = models.artifacts(database, NEWEST)
-    newest = models.newest_versions(database, [family.name for family in families])
+def _models(store: Store) -> list[dict[str, Any]]:
+    families = store.models.artifacts(NEWEST)
+    newest = store.models.newest_versions([family.name for family in families])
     return [
         {
             "model": family.name,

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 import socket
+from pathlib import Path
 
+from tunix_core.base.lookup import by_beginning
 from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import structure
-from tunix_core.errors import ConflictError, NotFoundError
+from tunix_core.errors import ConflictError
 from tunix_core.protocols import Executor, ProcessRequest
 from tunix_core.records import Run
 from tunix_core.runs.local_executor import LocalExecutor
@@ -29,12 +31,13 @@ def created_run(paths: WorkspacePaths, run_id: str) -> Run:
     Raises:
         NotFoundError: None or several runs match.
     """
-    files = paths.runs.glob("*/run.json") if run_id else ()
-    found = [file for file in files if file.parent.name.startswith(run_id)]
-    if len(found) != 1:
-        problem = "is ambiguous" if found else "not found"
-        raise NotFoundError(f"run {run_id!r} {problem}", f"looked in {paths.runs}")
-    return structure(Run, json.loads(found[0].read_text("utf-8")), "run")
+
+    def created(beginning: str) -> list[Path]:
+        files = paths.runs.glob("*/run.json")
+        return [file for file in files if file.parent.name.startswith(beginning)]
+
+    file = by_beginning("run", run_id, created, f"looked in {paths.runs}")
+    return structure(Run, json.loads(file.read_text("utf-8")), "run")
 
 
 def join(paths: WorkspacePaths, run_id: str, executor: Executor | None = None) -> None:

@@ -7,20 +7,19 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 from uuid import UUID, uuid5
 
 from attrs import evolve
-from sqlite_utils import Database
 
-from tunix_core.base.clock import new_id, now, uptime
+from tunix_core.base.clock import new_id, now
+from tunix_core.base.lookup import by_beginning
 from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import canonical_json, structure, unstructure
 from tunix_core.contributions import TRAINER
 from tunix_core.datasets import Datasets
-from tunix_core.errors import ConflictError, NotFoundError, TunixError, UsageError
+from tunix_core.errors import ConflictError, TunixError, UsageError
 from tunix_core.plugins import Plugins, ProvidedTrainer
 from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus, RunTotal, located
 from tunix_core.rendering import TEMPLATES
@@ -32,8 +31,7 @@ from tunix_core.runs.folder import Artifact, RunProgress
 from tunix_core.runs.log import RunLog, RunOutput, run_log
 from tunix_core.runs.processes import POLL_S
 from tunix_core.runs.requests import Mode, TrainingRequest
-from tunix_core.store import runs as store
-from tunix_core.store.run_totals import totals
+from tunix_core.store import Store
 
 __all__ = ["RunConfig", "Runs"]
 
@@ -48,9 +46,9 @@ class Runs:
     """Creates, finds and steers runs."""
 
     def __init__(
-        self, database: Database, plugins: Plugins, paths: WorkspacePaths, datasets: Datasets
+        self, store: Store, plugins: Plugins, paths: WorkspacePaths, datasets: Datasets
     ) -> None:
-        self._database = database
+        self._store = store
         self._plugins = plugins
         self._paths = paths
         self._datasets = datasets
@@ -157,7 +155,7 @@ class Runs:
             "template": template,
         }
         run_id = str(uuid5(REQUESTS, canonical_json(request)))
-        if not store.find(self._database, run_id):
+        if not self._store.runs.find(run_id):
             try:
                 return self.create(
                     dataset_key,
@@ -172,13 +170,13 @@ class Runs:
                 )
             except ConflictError:
                 # Another process may have made the same request at this moment.
-                if not store.find(self._database, run_id):
+                if not self._store.runs.find(run_id):
                     raise
         self._wait_for_sign_of_life(run_id)
         run = self.get(run_id)
         config = evolve(self.config(run), trainer=chosen, time_budget_s=time_budget_s)
         sources = (*RESUMABLE, "pending")
-        requeued = store.requeue(self._database, run_id, sources, unstructure(config))
+        requeued = self._store.runs.requeue(run_id, sources, {"config": unstructure(config)})
         run = self.get(run_id)
         if requeued:
             self._describe(run)
@@ -224,7 +222,7 @@ class Runs:
         name, resolved, note = self._resolved(run.trainer, config)
         if resolved != config:
             run = evolve(run, trainer=name, config=unstructure(resolved))
-            store.update_config(self._database, run)
+            self._store.runs.update_config(run)
         # Also after a stop between the run's being stored and its being described.
         self._describe(run)
         return run, note
@@ -293,7 +291,7 @@ class Runs:
         self._describe(run)
         if place is not None:
             output_dirs.link(place, folder)
-        store.insert(self._database, run)
+        self._store.runs.insert(run)
         return located(run, self._paths.root)
 
     def _describe(self, run: Run) -> None:
@@ -309,11 +307,8 @@ class Runs:
             NotFoundError: None or several runs match.
         """
         self.mark_abandoned()
-        found = store.find(self._database, run_id) if run_id else []
-        if len(found) != 1:
-            problem = "is ambiguous" if found else "not found"
-            raise NotFoundError(f"run {run_id!r} {problem}", "see: tunix-rt runs list")
-        return located(found[0], self._paths.root)
+        found = by_beginning("run", run_id, self._store.runs.find, "see: tunix-rt runs list")
+        return located(found, self._paths.root)
 
     def list(
         self,
@@ -328,7 +323,7 @@ class Runs:
         self.mark_abandoned()
         wanted = {"status": status, "dataset_key": dataset_key, "mode": mode}
         filters = {column: value for column, value in wanted.items() if value is not None}
-        found = store.select(self._database, filters, limit, offset)
+        found = self._store.runs.select(filters, limit, offset)
         return [located(run, self._paths.root) for run in found]
 
     def totals(self, bounds_s: Sequence[float]) -> builtins.list[RunTotal]:
@@ -338,7 +333,7 @@ class Runs:
             bounds_s: Bounds of the seconds from start to end, ascending, to count within.
         """
         self.mark_abandoned()
-        return totals(self._database, bounds_s)
+        return self._store.runs.totals(bounds_s)
 
     def cancel(self, run_id: str) -> Run:
         """Ask for an end: at once when pending, with a checkpoint when running.
@@ -347,19 +342,7 @@ class Runs:
             ConflictError: The run has ended already.
         """
         run = self.get(run_id)
-        if not (
-            store.transition(
-                self._database, run.id, ("pending",), "cancelled", now(), "cancelled while pending"
-            )
-            or store.transition(
-                self._database,
-                run.id,
-                ("running", "cancel_requested"),
-                "cancel_requested",
-                None,
-                None,
-            )
-        ):
+        if not self._store.runs.cancel(run.id):
             raise ConflictError(f"run {run.id} is {self.get(run.id).status}: nothing to cancel")
         return self.get(run.id)
 
@@ -374,7 +357,7 @@ class Runs:
         """
         run = self.get(run_id)
         sources = (*RESUMABLE, "completed") if self._ran_out_of_time(run) else RESUMABLE
-        if not store.transition(self._database, run.id, sources, "pending", None, None):
+        if not self._store.runs.requeue(run.id, sources, {}):
             raise ConflictError(
                 f"run {run.id} is {run.status}",
                 f"only {', '.join(RESUMABLE)} runs and those out of time budget are resumed",
@@ -384,10 +367,10 @@ class Runs:
     def _wait_for_sign_of_life(self, run_id: str) -> None:
         """Return once the worker of a run prolongs its lease, or has lost it.
 
-        That takes 15 s at most, or a minute where the machine was started anew since.
+        That takes 15 s at most, or a minute where the clock was set back meanwhile.
         """
-        lease = store.lease(self._database, run_id)
-        while lease is not None and store.lease(self._database, run_id) == lease:
+        lease = self._store.runs.lease(run_id)
+        while lease is not None and self._store.runs.lease(run_id) == lease:
             time.sleep(POLL_S)
             self.mark_abandoned()
 
@@ -402,12 +385,15 @@ class Runs:
     def claim(self, worker: str, run_id: str | None = None) -> Run | None:
         """Take a pending run for a worker, the oldest unless one is named; None without any."""
         self.mark_abandoned()
-        run = store.claim(self._database, run_id, worker, uptime() + LEASE_S, now())
+        run = self._store.runs.claim(run_id, worker, LEASE_S)
         return run and located(run, self._paths.root)
 
     def heartbeat(self, run: Run) -> RunStatus | None:
-        """Prolong a claim; the status, or None when another worker took the run over."""
-        status = store.heartbeat(self._database, run.id, run.token, uptime() + LEASE_S)
+        """Prolong a claim; the status, or None when another worker took the run over.
+
+        A run that was only marked as abandoned is its worker's again.
+        """
+        status = self._store.runs.heartbeat(run, LEASE_S)
         # A worker that is busy for days notices the end of others all the same.
         self.mark_abandoned()
         return status
@@ -429,14 +415,14 @@ class Runs:
             "completed_at": now() if status in TERMINAL_STATUSES else None,
             "exit_code": exit_code,
             "error": error,
-            "result": None if result is None else json.dumps(result),
+            "result": result,
         }
-        finish = partial(store.finish, self._database, run.id, run.token)
+        finish = self._store.runs.finish
         if status != "pending":
-            return finish(status, changes)
+            return finish(run, status, changes)
         changes_when_cancelled = {**changes, "completed_at": now(), "error": CANCELLED_MEANWHILE}
-        return finish(status, changes, ("running",)) or finish(
-            "cancelled", changes_when_cancelled, ("cancel_requested",)
+        return finish(run, status, changes, ("running",)) or finish(
+            run, "cancelled", changes_when_cancelled, ("cancel_requested",)
         )
 
     def metrics(self, run_id: str) -> Iterator[dict[str, Any]]:
@@ -496,8 +482,7 @@ class Runs:
 
     def mark_abandoned(self) -> None:
         """End the runs whose worker died, so that none is ``running`` for ever."""
-        if store.any_abandoned(self._database, uptime()):
-            store.end_abandoned(self._database, uptime(), now())
+        self._store.runs.end_abandoned()
 
     def _folder(self, run_id: str) -> Path:
         return self._paths.run(self.get(run_id).id)

@@ -268,6 +268,8 @@ class Worker:
 
     def _conclude(self, run: Run, outcome: _Outcome) -> None:
         """Record how a run ended, unless another worker took it over."""
+        # It may have been taken for dead just now, while the machine slept.
+        self._beat(run)
         if self._runs.finish(
             run,
             outcome.status,

@@ -1,4 +1,4 @@
-"""One way to open the database, and one way to write to it."""
+"""The one connection of a store: how it is opened, and how it is written to."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
 
 from sqlite_utils import Database
 
@@ -13,10 +14,48 @@ from tunix_core.errors import TunixError
 from tunix_core.store.migrations import MIGRATIONS
 
 BUSY_TIMEOUT_S = 60.0
+# How a transaction begins, ends well and is taken back; then the same of a part of one.
+_WHOLE = ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
+_PART = ("SAVEPOINT part", "RELEASE part", "ROLLBACK TO part")
 
 
-def open_database(path: Path) -> Database:
-    """Open the workspace's database, creating and migrating it as needed.
+class Connection(sqlite3.Connection):
+    """A connection that is written to in transactions."""
+
+    _writer: int | None = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; takes the write lock at once so that what was read stays true.
+
+        Within another one of the same thread it is a part of that, and taken back alone.
+
+        Raises:
+            TunixError: The disk is full or the lock was not to be had; nothing was written.
+        """
+        is_part = self._writer == get_ident()
+        begin, end, take_back = _PART if is_part else _WHOLE
+        try:
+            self.execute(begin)
+            self._writer = get_ident()
+            try:
+                yield
+                self.execute(end)
+            except BaseException:
+                if self.in_transaction:
+                    self.execute(take_back)
+                raise
+            finally:
+                if not is_part:
+                    self._writer = None
+        except sqlite3.OperationalError as error:
+            raise TunixError(
+                f"cannot write to the database: {error}", "nothing was stored"
+            ) from error
+
+
+def connect(path: Path) -> Connection:
+    """Open a database, creating and migrating it as needed.
 
     Write-ahead logging lets readers go on while one writer writes; a writer waits up to a
     minute for its turn. Plugins of sqlite-utils are never run in this connection.
@@ -28,36 +67,17 @@ def open_database(path: Path) -> Database:
         TunixError: The file is not a database or cannot be opened.
     """
     try:
-        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+        connection = sqlite3.connect(
+            path, timeout=BUSY_TIMEOUT_S, check_same_thread=False, factory=Connection
+        )
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
         database = Database(connection, execute_plugins=False)
         if MIGRATIONS.pending(database):
             # Two processes may open a new workspace at once: the second waits, then finds it done.
-            with write_transaction(database):
+            with connection.transaction():
                 MIGRATIONS.apply(database)
     except sqlite3.Error as error:
         raise TunixError(f"cannot open the database {path}: {error}") from error
-    return database
-
-
-@contextmanager
-def write_transaction(database: Database) -> Iterator[sqlite3.Connection]:
-    """All or nothing; takes the write lock at once so that what was read stays true.
-
-    Raises:
-        TunixError: The disk is full or the lock was not to be had; nothing was written.
-    """
-    connection = database.conn
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield connection
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-    except sqlite3.OperationalError as error:
-        raise TunixError(f"cannot write to the database: {error}", "nothing was stored") from error
+    return connection

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
 
 from attrs import asdict, frozen
-from sqlite_utils import Database
 
-from tunix_core.codec import structure, unstructure
+from tunix_core.codec import structure
 from tunix_core.records import Baseline, Evaluation, Scorecard
-from tunix_core.store.connection import write_transaction
+from tunix_core.store.connection import Connection
+from tunix_core.store.rows import Table
 
-_COLUMNS = (
-    "id, run_id, dataset_key, evaluator, evaluator_version, score, scorecard, items_path, "
-    "predictions_sha256, created_at, verdict, grade"
+_EVALUATIONS = Table(
+    "evaluations",
+    Evaluation,
+    json={"scorecard": partial(structure, Scorecard, what="scorecard")},
+    is_ordered=True,
 )
-_BASELINE_COLUMNS = (
-    "id, name, run_id, metric, dataset_key, comparator, evaluation_id, created_at, metric_name, "
-    "lower_is_better, eval_set, wanted_dataset_key"
-)
+_BASELINES = Table("baselines", Baseline)
 _KEPT = ("id", "name", "created_at")
+_REPLACE = "WHERE true ON CONFLICT (name) DO UPDATE SET " + ", ".join(
+    f"{column} = excluded.{column}" for column in _BASELINES.columns if column not in _KEPT
+)
 
 
 @frozen(kw_only=True)
@@ -66,103 +68,54 @@ class LeaderboardFilters:
         return " AND ".join(where) or "1", asked
 
 
-def insert(database: Database, evaluation: Evaluation) -> None:
-    """Store an evaluation as the newest."""
-    fields = unstructure(evaluation)
-    fields["scorecard"] = json.dumps(fields["scorecard"])
-    with write_transaction(database) as connection:
-        connection.execute(
-            f"INSERT INTO evaluations (sequence, {_COLUMNS}) VALUES "  # noqa: S608
-            f"((SELECT coalesce(max(sequence), 0) + 1 FROM evaluations), {_marks(_COLUMNS)})",
-            [fields[column] for column in _COLUMNS.split(", ")],
+class EvaluationStore:
+    """Evaluations, in the order in which they were made, and baselines by name."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def insert(self, evaluation: Evaluation) -> None:
+        """Store an evaluation as the newest."""
+        with self._connection.transaction():
+            _EVALUATIONS.insert(self._connection, evaluation)
+
+    def count(self) -> int:
+        """Number of stored evaluations."""
+        return _EVALUATIONS.count(self._connection)
+
+    def select(
+        self, filters: Mapping[str, str], limit: int = -1, offset: int = 0
+    ) -> list[Evaluation]:
+        """Evaluations that equal every filter, newest first. Keys are column names."""
+        return _EVALUATIONS.newest(self._connection, filters, limit, offset)
+
+    def leaderboard(self, filters: LeaderboardFilters, limit: int, offset: int) -> list[Evaluation]:
+        """Of every run, dataset and evaluator the newest evaluation asked for, best first.
+
+        Of equal scores the newest comes first.
+        """
+        where, parameters = filters.sql()
+        return _EVALUATIONS.all(
+            self._connection,
+            "WHERE sequence IN (SELECT max(e.sequence) "  # noqa: S608 - constant conditions
+            f"FROM evaluations e JOIN runs r ON r.id = e.run_id WHERE {where} "
+            "GROUP BY e.run_id, e.dataset_key, e.evaluator) "
+            "ORDER BY score IS NULL, score DESC, created_at DESC, id LIMIT :limit OFFSET :offset",
+            {**parameters, "limit": limit, "offset": offset},
         )
 
+    def put_baseline(self, baseline: Baseline) -> Baseline:
+        """Store a baseline; one of the same name keeps its id and its time."""
+        with self._connection.transaction():
+            _BASELINES.insert(self._connection, baseline, rest=_REPLACE)
+        stored = self.find_baseline(baseline.name)
+        assert stored is not None  # noqa: S101 - stored just now
+        return stored
 
-def count(database: Database) -> int:
-    """Number of stored evaluations."""
-    return int(database.conn.execute("SELECT count(*) FROM evaluations").fetchone()[0])
+    def find_baseline(self, name: str) -> Baseline | None:
+        """A baseline by its name."""
+        return _BASELINES.first(self._connection, "WHERE name = ?", (name,))
 
-
-def select(
-    database: Database, filters: Mapping[str, str], limit: int = -1, offset: int = 0
-) -> list[Evaluation]:
-    """Evaluations that equal every filter, newest first. Keys are column names."""
-    where = " AND ".join(f"{column} = ?" for column in filters) or "1"
-    rows = database.conn.execute(
-        f"SELECT {_COLUMNS} FROM evaluations WHERE {where} "  # noqa: S608
-        "ORDER BY sequence DESC LIMIT ? OFFSET ?",
-        (*filters.values(), limit, offset),
-    )
-    return [_evaluation(row) for row in rows]
-
-
-def leaderboard(
-    database: Database, filters: LeaderboardFilters, limit: int, offset: int
-) -> list[Evaluation]:
-    """Of every run, dataset and evaluator the newest evaluation that is asked for, best first.
-
-    Of equal scores the newest comes first.
-    """
-    where, parameters = filters.sql()
-    rows = database.conn.execute(
-        f"SELECT {_COLUMNS} FROM evaluations WHERE sequence IN (SELECT max(e.sequence) "  # noqa: S608
-        f"FROM evaluations e JOIN runs r ON r.id = e.run_id WHERE {where} "
-        "GROUP BY e.run_id, e.dataset_key, e.evaluator) "
-        "ORDER BY score IS NULL, score DESC, created_at DESC, id LIMIT :limit OFFSET :offset",
-        {**parameters, "limit": limit, "offset": offset},
-    )
-    return [_evaluation(row) for row in rows]
-
-
-def put_baseline(database: Database, baseline: Baseline) -> Baseline:
-    """Store a baseline; one of the same name keeps its id and its time."""
-    fields = unstructure(baseline)
-    changes = ", ".join(
-        f"{column} = excluded.{column}"
-        for column in _BASELINE_COLUMNS.split(", ")
-        if column not in _KEPT
-    )
-    with write_transaction(database) as connection:
-        connection.execute(
-            f"INSERT INTO baselines ({_BASELINE_COLUMNS}) VALUES "  # noqa: S608
-            f"({_marks(_BASELINE_COLUMNS)}) ON CONFLICT (name) DO UPDATE SET {changes}",
-            [fields[column] for column in _BASELINE_COLUMNS.split(", ")],
-        )
-    stored = find_baseline(database, baseline.name)
-    assert stored is not None  # noqa: S101 - stored just now
-    return stored
-
-
-def find_baseline(database: Database, name: str) -> Baseline | None:
-    """A baseline by its name."""
-    row = database.conn.execute(
-        f"SELECT {_BASELINE_COLUMNS} FROM baselines WHERE name = ?",  # noqa: S608
-        (name,),
-    ).fetchone()
-    return None if row is None else _baseline(row)
-
-
-def baselines(database: Database) -> list[Baseline]:
-    """Every baseline, by name."""
-    rows = database.conn.execute(
-        f"SELECT {_BASELINE_COLUMNS} FROM baselines ORDER BY name"  # noqa: S608
-    )
-    return [_baseline(row) for row in rows]
-
-
-def _evaluation(row: tuple[Any, ...]) -> Evaluation:
-    fields = dict(zip(_COLUMNS.split(", "), row, strict=True))
-    fields["scorecard"] = structure(Scorecard, json.loads(fields["scorecard"]), "scorecard")
-    fields["grade"] = bool(fields["grade"])
-    return Evaluation(**fields)
-
-
-def _baseline(row: tuple[Any, ...]) -> Baseline:
-    fields = dict(zip(_BASELINE_COLUMNS.split(", "), row, strict=True))
-    if fields["lower_is_better"] is not None:
-        fields["lower_is_better"] = bool(fields["lower_is_better"])
-    return Baseline(**fields)
-
-
-def _marks(columns: str) -> str:
-    return ", ".join("?" * len(columns.split(", ")))
+    def baselines(self) -> list[Baseline]:
+        """Every baseline, by name."""
+        return _BASELINES.all(self._connection, "ORDER BY name")

@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-import sqlite3
-
-from sqlite_utils import Database
-
-from tunix_core.store.connection import write_transaction
+from tunix_core.store.connection import Connection
 
 
-def start(database: Database, import_id: str, created_at: str, source: str, file: str) -> None:
-    """Record that an import began."""
-    with write_transaction(database) as connection:
-        connection.execute(
-            "INSERT INTO imports (id, created_at, source, file, accepted, duplicates, rejected) "
-            "VALUES (?, ?, ?, ?, 0, 0, 0)",
-            (import_id, created_at, source, file),
-        )
+class ImportStore:
+    """Imports that were begun."""
 
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
-def update(connection: sqlite3.Connection, import_id: str, counts: tuple[int, int, int]) -> None:
-    """Record (accepted, duplicates, rejected) so far; inside a write transaction."""
-    connection.execute(
-        "UPDATE imports SET accepted = ?, duplicates = ?, rejected = ? WHERE id = ?",
-        (*counts, import_id),
-    )
+    def start(self, import_id: str, created_at: str, source: str, file: str) -> None:
+        """Record that an import began."""
+        with self._connection.transaction():
+            self._connection.execute(
+                "INSERT INTO imports "
+                "(id, created_at, source, file, accepted, duplicates, rejected) "
+                "VALUES (?, ?, ?, ?, 0, 0, 0)",
+                (import_id, created_at, source, file),
+            )
 
+    def update(self, import_id: str, accepted: int, duplicates: int, rejected: int) -> None:
+        """Record how many there were of each so far."""
+        with self._connection.transaction():
+            self._connection.execute(
+                "UPDATE imports SET accepted = ?, duplicates = ?, rejected = ? WHERE id = ?",
+                (accepted, duplicates, rejected, import_id),
+            )
 
-def complete(database: Database, import_id: str, completed_at: str) -> None:
-    """Record that an import reached the end of its input."""
-    with write_transaction(database) as connection:
-        connection.execute(
-            "UPDATE imports SET completed_at = ? WHERE id = ?", (completed_at, import_id)
-        )
+    def complete(self, import_id: str, completed_at: str) -> None:
+        """Record that an import reached the end of its input."""
+        with self._connection.transaction():
+            self._connection.execute(
+                "UPDATE imports SET completed_at = ? WHERE id = ?", (completed_at, import_id)
+            )
 
-
-def exists(database: Database, import_id: str) -> bool:
-    """Whether an import of this id was begun."""
-    row = database.conn.execute("SELECT 1 FROM imports WHERE id = ?", (import_id,)).fetchone()
-    return row is not None
+    def exists(self, import_id: str) -> bool:
+        """Whether an import of this id was begun."""
+        query = "SELECT 1 FROM imports WHERE id = ?"
+        return self._connection.execute(query, (import_id,)).fetchone() is not None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
 from tunix_core.codec import canonical_json
+from tunix_core.store.connection import Connection
 from tunix_core.store.labels import CHUNK, MANY, label, verify
 
 Candidates = tuple[int, int, bool]
@@ -17,7 +17,7 @@ _SOURCE = "$.source"
 
 
 def newest(
-    connection: sqlite3.Connection, filters: Mapping[str, Any], limit: int, offset: int
+    connection: Connection, filters: Mapping[str, Any], limit: int, offset: int
 ) -> list[int]:
     """Up to ``limit`` sequences whose meta equals every filter, after the ``offset`` newest.
 
@@ -41,7 +41,7 @@ def newest(
     return found
 
 
-def count_sources(connection: sqlite3.Connection) -> Counter[str]:
+def count_sources(connection: Connection) -> Counter[str]:
     """Number of traces by the text that ``meta.source`` holds."""
     counts: Counter[str] = Counter()
     by_label: Counter[str] = Counter()
@@ -64,7 +64,7 @@ def count_sources(connection: sqlite3.Connection) -> Counter[str]:
 
 
 def _matching(
-    connection: sqlite3.Connection, filters: Mapping[str, Any]
+    connection: Connection, filters: Mapping[str, Any]
 ) -> Generator[tuple[int, int], None, None]:
     """(chunk, bitmap) from the last chunk to the first."""
     streams = [
@@ -82,9 +82,7 @@ def _matching(
             stream.close()
 
 
-def _chunks(
-    connection: sqlite3.Connection, key: str, text: str
-) -> Generator[Candidates, None, None]:
+def _chunks(connection: Connection, key: str, text: str) -> Generator[Candidates, None, None]:
     # Both halves come from the primary key in descending order, and are merged as they are read.
     cursor = connection.execute(
         "SELECT chunk, bits, 0 FROM trace_labels WHERE key = ? AND label = ? UNION ALL "
@@ -136,7 +134,7 @@ def _highest(chunk: int, bits: int, skip: int, count: int) -> list[int]:
     return found
 
 
-def _sources_in(connection: sqlite3.Connection, chunk: int) -> dict[str, int]:
+def _sources_in(connection: Connection, chunk: int) -> dict[str, int]:
     first = chunk * CHUNK + 1
     rows = connection.execute(
         "SELECT source, count(*) FROM traces WHERE sequence BETWEEN ? AND ? "
@@ -146,7 +144,7 @@ def _sources_in(connection: sqlite3.Connection, chunk: int) -> dict[str, int]:
     return dict(rows.fetchall())
 
 
-def _source_of(connection: sqlite3.Connection, text: str, sequence: int) -> str | None:
+def _source_of(connection: Connection, text: str, sequence: int) -> str | None:
     """The source behind a label; a long one is kept as a digest, and a trace that has it knows."""
     if text.startswith('"'):
         return str(json.loads(text))

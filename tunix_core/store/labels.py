@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 from attrs import frozen
 
 from tunix_core.codec import canonical_json
+from tunix_core.store.connection import Connection
 
 CHUNK = 2048
 MAX_VALUES = 512
@@ -88,7 +88,7 @@ def label(text: str) -> str:
 
 
 def add(
-    connection: sqlite3.Connection,
+    connection: Connection,
     first: int,
     members: Sequence[Mapping[str, Any]],
     import_id: str | None,
@@ -113,7 +113,7 @@ def add(
 
 
 def match(
-    connection: sqlite3.Connection,
+    connection: Connection,
     stored: int,
     filters: Mapping[str, Any],
     import_id: str | None = None,
@@ -187,7 +187,7 @@ def _bits(places: Sequence[int]) -> int:
 
 
 def _add_to_chunk(
-    connection: sqlite3.Connection, chunk: int, by_key: dict[str, dict[str, int]], *, fresh: bool
+    connection: Connection, chunk: int, by_key: dict[str, dict[str, int]], *, fresh: bool
 ) -> None:
     present = {} if fresh else _load(connection, chunk, by_key)
     rows: list[tuple[str, str, int, bytes]] = []
@@ -198,7 +198,7 @@ def _add_to_chunk(
 
 
 def _load(
-    connection: sqlite3.Connection, chunk: int, by_key: Mapping[str, Mapping[str, int]]
+    connection: Connection, chunk: int, by_key: Mapping[str, Mapping[str, int]]
 ) -> dict[str, dict[str, int]]:
     """Key to label to bitmap: what a merge with ``by_key`` needs of a chunk, or all that it has."""
     listed: dict[str, int] = dict(
@@ -227,7 +227,7 @@ def _load(
 
 
 def _merge(
-    connection: sqlite3.Connection,
+    connection: Connection,
     chunk: int,
     key: str,
     before: Mapping[str, int],
@@ -245,7 +245,7 @@ def _merge(
     return {MANY: union}
 
 
-def _lookup(connection: sqlite3.Connection, key: str, text: str) -> dict[int, tuple[int, bool]]:
+def _lookup(connection: Connection, key: str, text: str) -> dict[int, tuple[int, bool]]:
     """Chunk to (bitmap, whether it holds candidates that must be compared)."""
     rows = connection.execute(
         "SELECT chunk, bits, label = ? FROM trace_labels WHERE key = ? AND label IN (?, ?)",
@@ -266,9 +266,7 @@ def _intersect(
     return both
 
 
-def verify(
-    connection: sqlite3.Connection, chunk: int, bits: int, filters: Mapping[str, Any]
-) -> int:
+def verify(connection: Connection, chunk: int, bits: int, filters: Mapping[str, Any]) -> int:
     """Those of the candidates ``bits`` of a chunk whose meta does equal every filter."""
     candidates = set(_sequences(chunk, bits))
     needles = [_needle(key, value) for key, value in filters.items()]

@@ -2,210 +2,216 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlite_utils import Database
-
+from tunix_core.base.clock import now
 from tunix_core.errors import ConflictError
-from tunix_core.records import Run, RunStatus
-from tunix_core.store.connection import write_transaction
+from tunix_core.records import Run, RunStatus, RunTotal
+from tunix_core.store.connection import Connection
+from tunix_core.store.rows import Table, as_it_is, marks
 
-_COLUMNS = (
-    "id, status, trainer, dataset_key, model_id, mode, config, output_dir, plugins, created_at, "
-    "started_at, completed_at, exit_code, error, token, result"
+_RUNS = Table(
+    "runs",
+    Run,
+    json=dict.fromkeys(("config", "plugins", "result"), as_it_is),
+    is_ordered=True,
 )
 # How the error of a run begins whose lease has run out.
 WORKER_DIED = "its worker died"
-# Leases are counted from the start of the machine. None is given for so long: one that has more
-# left is from before the last start.
+# Leases are counted by the clock of SQLite, in days, with milliseconds. None is given for so long:
+# one that has more left was given before the clock was set back, or counted otherwise.
 _LONGEST_LEASE_S = 60
+_IN_SECONDS = "julianday('now') + {} / 86400.0"
+_PROLONGED = _IN_SECONDS.format(":lease_s")
+_HELD = "status IN ('running', 'cancel_requested')"
 _ABANDONED = (
-    "status IN ('running', 'cancel_requested') "
-    f"AND lease_expires NOT BETWEEN :now AND :now + {_LONGEST_LEASE_S}"
+    f"{_HELD} AND lease_expires NOT BETWEEN julianday('now') "
+    f"AND {_IN_SECONDS.format(_LONGEST_LEASE_S)}"
 )
 
 
-def insert(database: Database, run: Run) -> None:
-    """Store a new run; its place in the order of insertion is the next one.
+class RunStore:
+    """Runs, in the order in which they were enqueued.
 
-    Raises:
-        ConflictError: There is a run with this id.
+    A worker holds a run by its token and a lease. Whoever looks after the lease has run out marks
+    the run as abandoned, which leaves the lease in its place: as long as nobody resumes the run,
+    the next heartbeat takes it back. For the worker may live: its machine slept, or the clock
+    was set.
     """
-    with write_transaction(database) as connection:
-        if connection.execute("SELECT 1 FROM runs WHERE id = ?", (run.id,)).fetchone():
-            raise ConflictError(f"run {run.id} exists already")
-        connection.execute(
-            f"INSERT INTO runs (sequence, {_COLUMNS}) VALUES "  # noqa: S608 - constant columns
-            f"((SELECT coalesce(max(sequence), 0) + 1 FROM runs), {', '.join('?' * 16)})",
-            (
-                run.id,
-                run.status,
-                run.trainer,
-                run.dataset_key,
-                run.model_id,
-                run.mode,
-                json.dumps(run.config),
-                run.output_dir,
-                json.dumps(run.plugins),
-                run.created_at,
-                run.started_at,
-                run.completed_at,
-                run.exit_code,
-                run.error,
-                run.token,
-                None if run.result is None else json.dumps(run.result),
-            ),
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def insert(self, run: Run) -> None:
+        """Store a new run; its place in the order of insertion is the next one.
+
+        Raises:
+            ConflictError: There is a run with this id.
+        """
+        with self._connection.transaction():
+            query = "SELECT 1 FROM runs WHERE id = ?"
+            if self._connection.execute(query, (run.id,)).fetchone():
+                raise ConflictError(f"run {run.id} exists already")
+            _RUNS.insert(self._connection, run)
+
+    def find(self, prefix: str) -> list[Run]:
+        """Runs whose id starts with ``prefix``; at most two, to see that it is ambiguous."""
+        return _RUNS.beginning(self._connection, prefix)
+
+    def select(self, filters: Mapping[str, str], limit: int, offset: int) -> list[Run]:
+        """Runs that equal every filter, newest first. Keys of ``filters`` are column names."""
+        return _RUNS.newest(self._connection, filters, limit, offset)
+
+    def claim(self, run_id: str | None, worker: str, lease_s: float) -> Run | None:
+        """Take a pending run, the oldest unless ``run_id`` names one; its token grows by one.
+
+        Args:
+            run_id: The run, or None.
+            worker: Who takes it.
+            lease_s: Seconds after which it is abandoned, unless there is a heartbeat.
+        """
+        with self._connection.transaction():
+            row = self._connection.execute(
+                "SELECT id FROM runs WHERE status = 'pending' AND (:id IS NULL OR id = :id) "
+                "ORDER BY sequence LIMIT 1",
+                {"id": run_id},
+            ).fetchone()
+            if row is None:
+                return None
+            self._connection.execute(
+                "UPDATE runs SET status = 'running', token = token + 1, worker = :worker, "  # noqa: S608
+                f"lease_expires = {_PROLONGED}, started_at = :now, completed_at = NULL, "
+                "exit_code = NULL, error = NULL, result = NULL WHERE id = :id",
+                {"worker": worker, "lease_s": lease_s, "now": now(), "id": row[0]},
+            )
+            return self.find(row[0])[0]
+
+    def heartbeat(self, run: Run, lease_s: float) -> RunStatus | None:
+        """Prolong the lease of a claimed run, or take it back if it was marked as abandoned.
+
+        Args:
+            run: As it was claimed.
+            lease_s: Seconds from now until the lease runs out.
+
+        Returns:
+            The present status, or None when the token was superseded.
+        """
+        claim = {"id": run.id, "token": run.token}
+        with self._connection.transaction():
+            # What has a lease was neither ended by its holder nor resumed by anybody.
+            self._connection.execute(
+                f"UPDATE runs SET lease_expires = {_PROLONGED}, completed_at = NULL, "  # noqa: S608
+                "error = NULL, status = CASE status WHEN 'failed' THEN 'running' "
+                "WHEN 'cancelled' THEN 'cancel_requested' ELSE status END "
+                "WHERE id = :id AND token = :token AND lease_expires IS NOT NULL",
+                {**claim, "lease_s": lease_s},
+            )
+            row = self._connection.execute(
+                "SELECT status FROM runs WHERE id = :id AND token = :token", claim
+            ).fetchone()
+        return None if row is None else row[0]
+
+    def lease(self, run_id: str) -> float | None:
+        """What changes with every heartbeat of the worker that has a run; None when none has."""
+        query = f"SELECT lease_expires FROM runs WHERE id = ? AND {_HELD}"  # noqa: S608
+        row = self._connection.execute(query, (run_id,)).fetchone()
+        return None if row is None else row[0]
+
+    def finish(
+        self,
+        run: Run,
+        status: RunStatus,
+        changes: Mapping[str, Any],
+        sources: Sequence[RunStatus] = ("running", "cancel_requested"),
+    ) -> bool:
+        """Leave one of ``sources``; False when the token was superseded, or it is in none.
+
+        Keys of ``changes`` are column names.
+        """
+        assignments, values = _RUNS.assign({"status": status, **changes})
+        return self._change(
+            f"UPDATE runs SET lease_expires = NULL, {assignments} "  # noqa: S608 - names, marks
+            f"WHERE id = ? AND token = ? AND status IN ({marks(len(sources))})",
+            (*values, run.id, run.token, *sources),
         )
 
-
-def find(database: Database, prefix: str) -> list[Run]:
-    """Runs whose id starts with ``prefix``; at most two, enough to see that it is ambiguous."""
-    rows = database.conn.execute(
-        f"SELECT {_COLUMNS} FROM runs WHERE substr(id, 1, length(:prefix)) = :prefix LIMIT 2",  # noqa: S608
-        {"prefix": prefix},
-    )
-    return [_run(row) for row in rows]
-
-
-def select(database: Database, filters: Mapping[str, str], limit: int, offset: int) -> list[Run]:
-    """Runs that equal every filter, newest first. Keys of ``filters`` are column names."""
-    where = " AND ".join(f"{column} = ?" for column in filters) or "1"
-    rows = database.conn.execute(
-        f"SELECT {_COLUMNS} FROM runs WHERE {where} "  # noqa: S608 - names checked by the service
-        "ORDER BY sequence DESC LIMIT ? OFFSET ?",
-        (*filters.values(), limit, offset),
-    )
-    return [_run(row) for row in rows]
-
-
-def claim(
-    database: Database, run_id: str | None, worker: str, lease_expires: float, started_at: str
-) -> Run | None:
-    """Take a pending run, the oldest unless ``run_id`` names one; its token grows by one."""
-    with write_transaction(database) as connection:
-        row = connection.execute(
-            "SELECT id FROM runs WHERE status = 'pending' AND (:id IS NULL OR id = :id) "
-            "ORDER BY sequence LIMIT 1",
-            {"id": run_id},
-        ).fetchone()
-        if row is None:
-            return None
-        connection.execute(
-            "UPDATE runs SET status = 'running', token = token + 1, worker = ?, "
-            "lease_expires = ?, started_at = ?, completed_at = NULL, exit_code = NULL, "
-            "error = NULL, result = NULL WHERE id = ?",
-            (worker, lease_expires, started_at, row[0]),
-        )
-    return find(database, row[0])[0]
-
-
-def heartbeat(
-    database: Database, run_id: str, token: int, lease_expires: float
-) -> RunStatus | None:
-    """Prolong the lease; the present status, or None when ``token`` was superseded."""
-    with write_transaction(database) as connection:
-        connection.execute(
-            "UPDATE runs SET lease_expires = ? WHERE id = ? AND token = ?",
-            (lease_expires, run_id, token),
-        )
-        row = connection.execute(
-            "SELECT status FROM runs WHERE id = ? AND token = ?", (run_id, token)
-        ).fetchone()
-    return None if row is None else row[0]
-
-
-def lease(database: Database, run_id: str) -> float | None:
-    """Until when a run's worker has it; None when none has."""
-    row = database.conn.execute("SELECT lease_expires FROM runs WHERE id = ?", (run_id,)).fetchone()
-    return None if row is None else row[0]
-
-
-def finish(
-    database: Database,
-    run_id: str,
-    token: int,
-    status: RunStatus,
-    changes: Mapping[str, Any],
-    sources: Sequence[RunStatus] = ("running", "cancel_requested"),
-) -> bool:
-    """Leave one of ``sources``; False when ``token`` was superseded, or the run is in none.
-
-    Keys of ``changes`` are column names.
-    """
-    assignments = ", ".join(f"{column} = ?" for column in changes)
-    with write_transaction(database) as connection:
-        cursor = connection.execute(
-            f"UPDATE runs SET status = ?, lease_expires = NULL, {assignments} "  # noqa: S608
-            f"WHERE id = ? AND token = ? AND status IN ({', '.join('?' * len(sources))})",
-            (status, *changes.values(), run_id, token, *sources),
-        )
-    return cursor.rowcount == 1
-
-
-def transition(
-    database: Database,
-    run_id: str,
-    sources: Sequence[RunStatus],
-    target: RunStatus,
-    completed_at: str | None,
-    error: str | None,
-) -> bool:
-    """Move a run that is in one of ``sources`` to ``target``; False when it is in none."""
-    with write_transaction(database) as connection:
-        cursor = connection.execute(
-            "UPDATE runs SET status = ?, completed_at = ?, error = ? WHERE id = ? "  # noqa: S608
-            f"AND status IN ({', '.join('?' * len(sources))})",
-            (target, completed_at, error, run_id, *sources),
-        )
-    return cursor.rowcount == 1
-
-
-def requeue(
-    database: Database, run_id: str, sources: Sequence[RunStatus], config: Mapping[str, Any]
-) -> bool:
-    """Make a run that is in one of ``sources`` pending, with a configuration; False otherwise."""
-    with write_transaction(database) as connection:
-        cursor = connection.execute(
-            "UPDATE runs SET status = 'pending', completed_at = NULL, error = NULL, config = ? "  # noqa: S608
-            f"WHERE id = ? AND status IN ({', '.join('?' * len(sources))})",
-            (json.dumps(config), run_id, *sources),
-        )
-    return cursor.rowcount == 1
-
-
-def update_config(database: Database, run: Run) -> None:
-    """Replace the trainer and the configuration of a run, while its claim is good."""
-    with write_transaction(database) as connection:
-        connection.execute(
-            "UPDATE runs SET trainer = ?, config = ? WHERE id = ? AND token = ?",
-            (run.trainer, json.dumps(run.config), run.id, run.token),
+    def cancel(self, run_id: str) -> bool:
+        """End a pending run, ask for the end of a running one; False when it has ended."""
+        return self._change(
+            "UPDATE runs SET "  # noqa: S608 - a constant condition
+            "completed_at = CASE status WHEN 'pending' THEN :now END, "
+            "error = CASE status WHEN 'pending' THEN 'cancelled while pending' END, "
+            "status = CASE status WHEN 'pending' THEN 'cancelled' ELSE 'cancel_requested' END "
+            f"WHERE id = :id AND (status = 'pending' OR {_HELD})",
+            {"id": run_id, "now": now()},
         )
 
+    def requeue(
+        self, run_id: str, sources: Sequence[RunStatus], changes: Mapping[str, Any]
+    ) -> bool:
+        """Make a run that is in one of ``sources`` pending; False otherwise.
 
-def any_abandoned(database: Database, now: float) -> bool:
-    """Whether the lease of a run has run out; takes no lock."""
-    query = f"SELECT 1 FROM runs WHERE {_ABANDONED} LIMIT 1"  # noqa: S608 - constant condition
-    return database.conn.execute(query, {"now": now}).fetchone() is not None
+        Keys of ``changes`` are column names.
+        """
+        fresh = {"status": "pending", "completed_at": None, "error": None}
+        assignments, values = _RUNS.assign({**fresh, **changes})
+        return self._change(
+            f"UPDATE runs SET lease_expires = NULL, {assignments} "  # noqa: S608 - names, marks
+            f"WHERE id = ? AND status IN ({marks(len(sources))})",
+            (*values, run_id, *sources),
+        )
 
+    def update_config(self, run: Run) -> None:
+        """Replace the trainer and the configuration of a run, while its claim is good."""
+        assignments, values = _RUNS.assign({"trainer": run.trainer, "config": run.config})
+        self._change(
+            f"UPDATE runs SET {assignments} WHERE id = ? AND token = ?",  # noqa: S608 - names
+            (*values, run.id, run.token),
+        )
 
-def end_abandoned(database: Database, now: float, completed_at: str) -> None:
-    """End every run whose lease has run out: as cancelled when that was asked for."""
-    with write_transaction(database) as connection:
-        connection.execute(
-            "UPDATE runs SET "  # noqa: S608
+    def end_abandoned(self) -> None:
+        """End every run whose lease has run out: as cancelled when that was asked for."""
+        # Nearly always there is none, and looking takes no lock.
+        query = f"SELECT 1 FROM runs WHERE {_ABANDONED} LIMIT 1"  # noqa: S608 - a constant
+        if self._connection.execute(query).fetchone() is None:
+            return
+        self._change(
+            "UPDATE runs SET "  # noqa: S608 - a constant condition
             "status = CASE status WHEN 'cancel_requested' THEN 'cancelled' ELSE 'failed' END, "
-            "lease_expires = NULL, completed_at = :completed_at, exit_code = NULL, result = NULL, "
+            "completed_at = :now, exit_code = NULL, result = NULL, "
             "error = :error || '; continue with: tunix-rt runs resume ' || id "
             f"WHERE {_ABANDONED}",
-            {"now": now, "completed_at": completed_at, "error": WORKER_DIED},
+            {"now": now(), "error": WORKER_DIED},
         )
 
+    def totals(self, bounds_s: Sequence[float]) -> list[RunTotal]:
+        """Totals of all runs, ordered by status and mode.
 
-def _run(row: sqlite3.Row | tuple[Any, ...]) -> Run:
-    fields = dict(zip(_COLUMNS.split(", "), row, strict=True))
-    for key in ("config", "plugins", "result"):
-        fields[key] = None if fields[key] is None else json.loads(fields[key])
-    return Run(**fields)
+        Args:
+            bounds_s: Bounds of the seconds from start to end, ascending.
+        """
+        within = "".join(", total(seconds <= ?)" for _ in bounds_s)
+        rows = self._connection.execute(
+            f"SELECT status, mode, count(*), count(seconds), total(seconds){within} "  # noqa: S608
+            "FROM (SELECT status, mode, "
+            "(julianday(completed_at) - julianday(started_at)) * 86400 AS seconds FROM runs) "
+            "GROUP BY status, mode ORDER BY status, mode",
+            tuple(bounds_s),
+        )
+        return [
+            RunTotal(
+                status=status,
+                mode=mode,
+                count=count,
+                timed=timed,
+                seconds=seconds,
+                within=tuple(int(number) for number in numbers),
+            )
+            for status, mode, count, timed, seconds, *numbers in rows
+        ]
+
+    def _change(self, query: str, values: Sequence[Any] | Mapping[str, Any]) -> bool:
+        """Whether the guard of an UPDATE let it change its row."""
+        with self._connection.transaction():
+            return self._connection.execute(query, values).rowcount == 1

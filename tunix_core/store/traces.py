@@ -4,44 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 from attrs import frozen
-from sqlite_utils import Database
 
 from tunix_core.codec import trace_from_canonical
-from tunix_core.records import MAX_VERSION_CHARS, StoredTrace
-from tunix_core.store import label_pages, labels
-from tunix_core.store.connection import write_transaction
+from tunix_core.records import StoredTrace
+from tunix_core.store import label_pages, labels, trace_lists
+from tunix_core.store.connection import Connection
 from tunix_core.store.labels import Matches
+from tunix_core.store.rows import marks, parts
+from tunix_core.store.trace_lists import TraceSummary
 
-FETCH = 500
+__all__ = ["Appended", "Matches", "NewTrace", "TraceJson", "TraceStore", "TraceSummary"]
+
 # Whole traces held at a time: one may have megabytes, and readers of exports may be many.
 FETCH_WHOLE = 32
-_COLUMNS = "sequence, id, created_at, content_key, body"
-# The canonical text of a trace ends in its version: at most 64 characters of up to 6 each.
-_VERSION_MARK = '"trace_version":'
-_TAIL_CHARS = 6 * MAX_VERSION_CHARS + len(_VERSION_MARK) + len('""}')
-# Nearly all traces have the first version: that is seen without taking a long tail out, and as
-# bytes, since the end of a text is found by counting its characters.
-_USUAL = "1.0"
-_USUAL_END = f'{_VERSION_MARK}"{_USUAL}"}}'
-_IS_USUAL = f"substr(CAST(body AS BLOB), -{len(_USUAL_END)}) = CAST('{_USUAL_END}' AS BLOB)"
-_SUMMARY = (
-    f"id, created_at, CASE WHEN {_IS_USUAL} THEN '{_USUAL}' "
-    f"ELSE substr(body, -{_TAIL_CHARS}) END, sequence"
-)
-# The same as a JSON object; null where the version is another.
-_ENTRY = (
-    f"CASE WHEN {_IS_USUAL} THEN "
-    """'{"id":"' || id || '","created_at":"' || created_at || """
-    f"""'","trace_version":"{_USUAL}"}}' END"""
-)
-
-T = TypeVar("T")
+_SELECT = "SELECT sequence, id, created_at, content_key, body FROM traces"
 
 
 @frozen
@@ -61,20 +41,17 @@ class NewTrace:
     meta: Mapping[str, Any]
 
 
-class TraceSummary(NamedTuple):
-    """What a list shows of a trace.
+@frozen
+class Appended:
+    """What became of traces that were appended.
 
     Args:
-        id: Random UUID in canonical form.
-        created_at: UTC time of insertion, ISO-8601.
-        trace_version: Version of its format.
-        sequence: Position in the order of insertion, from 1.
+        ids: The id of each, in their order; that of a duplicate is the id of the first.
+        stored: How many were stored, that is, were no duplicates.
     """
 
-    id: str
-    created_at: str
-    trace_version: str
-    sequence: int
+    ids: list[str]
+    stored: int
 
 
 @frozen
@@ -94,205 +71,182 @@ class TraceJson:
     body: str
 
 
-def append(
-    connection: sqlite3.Connection,
-    created_at: str,
-    traces: Sequence[NewTrace],
-    import_id: str | None = None,
-) -> list[str]:
-    """Store traces in their order, inside a write transaction; returns their ids."""
-    if not traces:
-        return []
-    first = _last(connection) + 1
-    ids = _new_ids(len(traces))
-    connection.executemany(
-        "INSERT INTO traces VALUES (?, ?, ?, ?, ?, ?)",
-        [
-            (first + place, trace_id, created_at, trace.source, trace.content_key, trace.body)
-            for place, (trace_id, trace) in enumerate(zip(ids, traces, strict=True))
-        ],
-    )
-    labels.add(connection, first, [trace.meta for trace in traces], import_id)
-    return ids
+class TraceStore:
+    """Traces by id and by sequence, with what they can be found by, and their scores."""
 
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
-def known(
-    connection: sqlite3.Connection, keys: Iterable[bytes]
-) -> dict[tuple[str | None, bytes], str]:
-    """(source, content key) of the stored traces with one of ``keys``, with the earliest id."""
-    heads = list({key[:8] for key in keys})
-    found: dict[tuple[str | None, bytes], str] = {}
-    for start in range(0, len(heads), FETCH):
-        part = heads[start : start + FETCH]
-        rows = connection.execute(
-            "SELECT source, content_key, id FROM traces "  # noqa: S608 - marks only
-            f"WHERE substr(content_key, 1, 8) IN ({_marks(part)}) ORDER BY sequence",
-            part,
-        )
-        for source, key, trace_id in rows:
-            found.setdefault((source, key), trace_id)
-    return found
+    def append(
+        self, created_at: str, traces: Sequence[NewTrace], import_id: str | None = None
+    ) -> list[tuple[int, str]]:
+        """Store all of ``traces`` or none, in their order; the sequence and the id of each."""
+        if not traces:
+            return []
+        with self._connection.transaction():
+            first = self.count() + 1
+            places = list(enumerate(_new_ids(len(traces)), start=first))
+            self._connection.executemany(
+                "INSERT INTO traces VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (*place, created_at, trace.source, trace.content_key, trace.body)
+                    for place, trace in zip(places, traces, strict=True)
+                ],
+            )
+            labels.add(self._connection, first, [trace.meta for trace in traces], import_id)
+        return places
 
+    def append_batch(
+        self, created_at: str, traces: Sequence[NewTrace], import_id: str, *, keep_duplicates: bool
+    ) -> Appended:
+        """Store those of ``traces`` that are not stored yet, all or none.
 
-def count(database: Database) -> int:
-    """Number of stored traces."""
-    return _last(database.conn)
+        Args:
+            created_at: When, UTC ISO-8601.
+            traces: In their order.
+            import_id: The import that they come with.
+            keep_duplicates: Store again what is stored for the same source.
+        """
+        with self._connection.transaction():
+            if keep_duplicates:
+                ids = [trace_id for _, trace_id in self.append(created_at, traces, import_id)]
+                return Appended(ids, len(ids))
+            known: dict[tuple[str | None, bytes], str | int]
+            known = {**self._known([trace.content_key for trace in traces])}
+            fresh: list[NewTrace] = []
+            # A trace is an id that is stored, or its place among those that are about to be.
+            places: list[str | int] = []
+            for trace in traces:
+                identity = (trace.source, trace.content_key)
+                place = known.get(identity)
+                if place is None:
+                    place = known[identity] = len(fresh)
+                    fresh.append(trace)
+                places.append(place)
+            new = self.append(created_at, fresh, import_id)
+        return Appended([new[p][1] if isinstance(p, int) else p for p in places], len(fresh))
 
+    def count(self) -> int:
+        """Number of stored traces."""
+        # Sequences have no gaps, so the last one is the number of traces.
+        query = "SELECT coalesce(max(sequence), 0) FROM traces"
+        return int(self._connection.execute(query).fetchone()[0])
 
-def get(database: Database, trace_id: str) -> StoredTrace | None:
-    """One trace by its id."""
-    row = database.conn.execute(
-        f"SELECT {_COLUMNS} FROM traces WHERE id = ?",  # noqa: S608 - constant columns
-        (trace_id,),
-    ).fetchone()
-    return None if row is None else _stored(row)
+    def get(self, trace_id: str) -> StoredTrace | None:
+        """One trace by its id."""
+        row = self._connection.execute(f"{_SELECT} WHERE id = ?", (trace_id,)).fetchone()
+        return None if row is None else _stored(row)
 
+    def get_json(self, trace_id: str) -> TraceJson | None:
+        """One trace by its id, its text as it is stored."""
+        row = self._connection.execute(
+            "SELECT id, created_at, body FROM traces WHERE id = ?", (trace_id,)
+        ).fetchone()
+        if row is None:
+            return None
+        found_id, created_at, body = row
+        version = trace_lists.version(body[-trace_lists.TAIL_CHARS :])
+        return TraceJson(found_id, created_at, version, body)
 
-def get_json(database: Database, trace_id: str) -> TraceJson | None:
-    """One trace by its id, its text as it is stored."""
-    row = database.conn.execute(
-        "SELECT id, created_at, body FROM traces WHERE id = ?", (trace_id,)
-    ).fetchone()
-    if row is None:
-        return None
-    found_id, created_at, body = row
-    return TraceJson(found_id, created_at, _version(body[-_TAIL_CHARS:]), body)
+    def summaries(
+        self, limit: int, offset: int, filters: Mapping[str, Any] | None = None
+    ) -> list[TraceSummary]:
+        """See :func:`tunix_core.store.trace_lists.summaries`."""
+        return trace_lists.summaries(self._connection, limit, offset, filters)
 
+    def entries(self, limit: int, offset: int) -> tuple[str, bool]:
+        """See :func:`tunix_core.store.trace_lists.entries`."""
+        return trace_lists.entries(self._connection, limit, offset)
 
-def summaries(
-    database: Database, limit: int, offset: int, filters: Mapping[str, Any] | None = None
-) -> list[TraceSummary]:
-    """``limit`` traces after the ``offset`` newest, of those whose meta equals every filter."""
-    rows: list[tuple[str, str, str, int]] = []
-    if filters:
-        for part in _parts(label_pages.newest(database.conn, filters, limit, offset)):
-            rows += database.conn.execute(
-                f"SELECT {_SUMMARY} FROM traces WHERE sequence "  # noqa: S608 - constant columns
-                f"IN ({_marks(part)}) ORDER BY sequence DESC",
+    def page(self, limit: int, offset: int) -> list[StoredTrace]:
+        """``limit`` traces after the ``offset`` newest; costs the same at any depth."""
+        page = {"limit": limit, "offset": offset}
+        return [
+            _stored(row) for row in self._connection.execute(f"{_SELECT} {trace_lists.PAGE}", page)
+        ]
+
+    def count_sources(self) -> dict[str, int]:
+        """Number of traces by ``meta.source``, the most frequent first."""
+        counts = label_pages.count_sources(self._connection)
+        return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+    def match(self, filters: Mapping[str, Any], import_id: str | None) -> Matches:
+        """The traces whose meta equals every filter, of one import only when it is named."""
+        return labels.match(self._connection, self.count(), filters, import_id)
+
+    def sequences_of(self, trace_ids: Sequence[str]) -> dict[str, int]:
+        """Sequences of those of ``trace_ids`` that are stored."""
+        found: dict[str, int] = {}
+        for part in parts(trace_ids):
+            found.update(
+                self._connection.execute(
+                    f"SELECT id, sequence FROM traces WHERE id IN ({marks(len(part))})",  # noqa: S608
+                    part,
+                )
+            )
+        return found
+
+    def lines(self, sequences: Sequence[int]) -> Iterator[tuple[str, str]]:
+        """(id, canonical JSON) of traces, in the order asked for."""
+        for part in parts(sequences):
+            rows = self._connection.execute(
+                "SELECT sequence, id, body FROM traces "  # noqa: S608 - marks only
+                f"WHERE sequence IN ({marks(len(part))})",
                 part,
             )
-    else:
-        rows += database.conn.execute(
-            f"SELECT {_SUMMARY} FROM traces WHERE sequence <= "  # noqa: S608 - constant columns
-            "(SELECT coalesce(max(sequence), 0) FROM traces) - ? ORDER BY sequence DESC LIMIT ?",
-            (offset, limit),
+            found = {sequence: (trace_id, body) for sequence, trace_id, body in rows}
+            yield from (found[sequence] for sequence in part)
+
+    def at(self, sequences: Iterable[int]) -> Iterator[StoredTrace]:
+        """Traces by their sequences, in the order asked for, in bounded memory."""
+        for part in parts(sequences, FETCH_WHOLE):
+            query = f"{_SELECT} WHERE sequence IN ({marks(len(part))})"
+            found = {row[0]: row for row in self._connection.execute(query, part)}
+            yield from (_stored(found[sequence]) for sequence in part)
+
+    def fetch(self, trace_ids: Sequence[str]) -> Iterator[StoredTrace]:
+        """Traces by their ids, in the order asked for; those not stored are left out."""
+        for part in parts(trace_ids, FETCH_WHOLE):
+            query = f"{_SELECT} WHERE id IN ({marks(len(part))})"
+            found = {row[1]: row for row in self._connection.execute(query, part)}
+            yield from (_stored(found[trace_id]) for trace_id in part if trace_id in found)
+
+    def prepare_bulk(self) -> None:
+        """Let the connection keep more pages, so that one is written once for many rows."""
+        self._connection.execute("PRAGMA cache_size = -8192")
+        self._connection.execute("PRAGMA wal_autocheckpoint = 8192")
+
+    def insert_score(
+        self, sequence: int, scored_at: str, criteria: str, score: float, details: Mapping[str, Any]
+    ) -> None:
+        """Record one scoring of the trace at ``sequence``; every scoring is a row of its own."""
+        with self._connection.transaction():
+            self._connection.execute(
+                "INSERT INTO trace_scores (trace, scored_at, criteria, score, details) "
+                "VALUES (?, ?, ?, ?, ?)",
+                (sequence, scored_at, criteria, score, json.dumps(details)),
+            )
+
+    def scores(self, sequence: int) -> list[tuple[str, float, dict[str, Any]]]:
+        """(scored_at, score, details) of every scoring of a trace, the newest first."""
+        rows = self._connection.execute(
+            "SELECT scored_at, score, details FROM trace_scores WHERE trace = ? ORDER BY id DESC",
+            (sequence,),
         )
-    return [
-        TraceSummary._make(row if row[2] == _USUAL else (*row[:2], _version(row[2]), row[3]))
-        for row in rows
-    ]
+        return [(scored_at, score, json.loads(details)) for scored_at, score, details in rows]
 
-
-def entries(database: Database, limit: int, offset: int) -> tuple[str, bool]:
-    """What a list shows of ``limit`` traces after the ``offset`` newest, as JSON objects.
-
-    One row, made by SQLite, costs a third of twenty that become objects first.
-
-    Returns:
-        The objects with commas between them, and whether there are older traces.
-    """
-    text, usual, found, oldest = database.conn.execute(
-        "SELECT group_concat(entry, ','), count(entry), count(*), min(sequence) FROM "  # noqa: S608
-        f"(SELECT sequence, {_ENTRY} AS entry FROM traces WHERE sequence <= "
-        "(SELECT coalesce(max(sequence), 0) FROM traces) - ? ORDER BY sequence DESC LIMIT ?)",
-        (offset, limit),
-    ).fetchone()
-    if usual < found:
-        text = ",".join(map(_entry, summaries(database, limit, offset)))
-    return text or "", oldest is not None and oldest > 1
-
-
-def _entry(summary: TraceSummary) -> str:
-    fields = summary._asdict()
-    del fields["sequence"]
-    return json.dumps(fields, separators=(",", ":"))
-
-
-def count_sources(database: Database) -> dict[str, int]:
-    """Number of traces by ``meta.source``, the most frequent first."""
-    counts = label_pages.count_sources(database.conn)
-    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
-
-
-def page(database: Database, limit: int, offset: int) -> list[StoredTrace]:
-    """``limit`` traces after the ``offset`` newest; costs the same at any depth."""
-    rows = database.conn.execute(
-        f"SELECT {_COLUMNS} FROM traces WHERE sequence <= "  # noqa: S608 - constant columns
-        "(SELECT coalesce(max(sequence), 0) FROM traces) - ? ORDER BY sequence DESC LIMIT ?",
-        (offset, limit),
-    )
-    return [_stored(row) for row in rows]
-
-
-def match(database: Database, filters: Mapping[str, Any], import_id: str | None) -> Matches:
-    """The traces whose meta equals every filter, of one import only when it is named."""
-    return labels.match(database.conn, count(database), filters, import_id)
-
-
-def sequences_of(database: Database, trace_ids: Sequence[str]) -> dict[str, int]:
-    """Sequences of those of ``trace_ids`` that are stored."""
-    found: dict[str, int] = {}
-    for part in _parts(trace_ids):
-        found.update(
-            database.conn.execute(
-                f"SELECT id, sequence FROM traces WHERE id IN ({_marks(part)})",  # noqa: S608
+    def _known(self, keys: Iterable[bytes]) -> dict[tuple[str | None, bytes], str]:
+        """(source, content key) of what is stored of one of ``keys``, with the earliest id."""
+        found: dict[tuple[str | None, bytes], str] = {}
+        for part in parts({key[:8] for key in keys}):
+            rows = self._connection.execute(
+                "SELECT source, content_key, id FROM traces "  # noqa: S608 - marks only
+                f"WHERE substr(content_key, 1, 8) IN ({marks(len(part))}) ORDER BY sequence",
                 part,
             )
-        )
-    return found
-
-
-def lines(database: Database, sequences: Sequence[int]) -> Iterator[tuple[str, str]]:
-    """(id, canonical JSON) of traces, in the order asked for."""
-    for part in _parts(sequences):
-        rows = database.conn.execute(
-            f"SELECT sequence, id, body FROM traces WHERE sequence IN ({_marks(part)})",  # noqa: S608
-            part,
-        )
-        found = {sequence: (trace_id, body) for sequence, trace_id, body in rows}
-        yield from (found[sequence] for sequence in part)
-
-
-def at(database: Database, sequences: Iterable[int]) -> Iterator[StoredTrace]:
-    """Traces by their sequences, in the order asked for, in bounded memory."""
-    for part in _parts(sequences, FETCH_WHOLE):
-        rows = database.conn.execute(
-            f"SELECT {_COLUMNS} FROM traces WHERE sequence IN ({_marks(part)})",  # noqa: S608
-            part,
-        )
-        found = {row[0]: row for row in rows}
-        yield from (_stored(found[sequence]) for sequence in part)
-
-
-def fetch(database: Database, trace_ids: Sequence[str]) -> Iterator[StoredTrace]:
-    """Traces by their ids, in the order asked for; those that are not stored are left out."""
-    for part in _parts(trace_ids, FETCH_WHOLE):
-        rows = database.conn.execute(
-            f"SELECT {_COLUMNS} FROM traces WHERE id IN ({_marks(part)})",  # noqa: S608
-            part,
-        )
-        found = {row[1]: row for row in rows}
-        yield from (_stored(found[trace_id]) for trace_id in part if trace_id in found)
-
-
-def prepare_bulk(database: Database) -> None:
-    """Let this connection keep more pages, so that a page is written once for many rows."""
-    database.conn.execute("PRAGMA cache_size = -8192")
-    database.conn.execute("PRAGMA wal_autocheckpoint = 8192")
-
-
-def insert_all(
-    database: Database, created_at: str, traces: Sequence[NewTrace]
-) -> list[tuple[int, str]]:
-    """Store all of ``traces`` or none; returns the sequence and the id of each."""
-    with write_transaction(database) as connection:
-        first = _last(connection) + 1
-        return list(enumerate(append(connection, created_at, traces), start=first))
-
-
-def _last(connection: sqlite3.Connection) -> int:
-    # Sequences have no gaps, so the last one is the number of traces.
-    return int(connection.execute("SELECT coalesce(max(sequence), 0) FROM traces").fetchone()[0])
+            for source, key, trace_id in rows:
+                found.setdefault((source, key), trace_id)
+        return found
 
 
 def _new_ids(number: int) -> list[str]:
@@ -307,25 +261,6 @@ def _new_ids(number: int) -> list[str]:
     return ids
 
 
-def _parts(values: Iterable[T], size: int = FETCH) -> Iterator[list[T]]:
-    remaining = iter(values)
-    while part := list(islice(remaining, size)):
-        yield part
-
-
-def _marks(part: Sequence[Any]) -> str:
-    return ", ".join("?" * len(part))
-
-
 def _stored(row: tuple[Any, ...]) -> StoredTrace:
     sequence, trace_id, created_at, key, body = row
     return StoredTrace(trace_id, sequence, created_at, key.hex(), trace_from_canonical(body))
-
-
-def _version(tail: str) -> str:
-    """The version at the end of a canonical text, found without reading the rest.
-
-    A text that looks like the key cannot be mistaken for it: its quotes would be escaped.
-    """
-    text = tail[tail.rindex(_VERSION_MARK) + len(_VERSION_MARK) : -1]
-    return str(json.loads(text)) if "\\" in text else text[1:-1]

@@ -11,15 +11,14 @@ from tempfile import SpooledTemporaryFile
 from typing import Any
 
 from attrs import evolve, frozen
-from sqlite_utils import Database
 
 from tunix_core.base.clock import new_id, now
 from tunix_core.base.files import atomic_file
 from tunix_core.codec import canonical_meta, canonical_parts
 from tunix_core.errors import TunixError, UsageError
 from tunix_core.records import Rejected, Trace
-from tunix_core.store import imports, write_transaction
-from tunix_core.store import traces as store
+from tunix_core.store import Store
+from tunix_core.store.traces import NewTrace
 
 BATCH_RECORDS = 4096
 BATCH_CHARS = 16 * 1024 * 1024
@@ -29,7 +28,7 @@ MAX_PROBLEMS = 20
 MAX_PROBLEM_CHARS = 500
 
 Progress = Callable[[int, int], None]
-Record = store.NewTrace | Rejected
+Record = NewTrace | Rejected
 
 
 @frozen
@@ -59,7 +58,7 @@ class Importer:
     """Takes records in and stores what is good; used once.
 
     Args:
-        database: The workspace's database.
+        store: What the workspace holds.
         records: Traces, and what a source refused.
         path: The file that they come from, or None.
         source: Replaces ``meta.source`` of every trace, or None.
@@ -70,7 +69,7 @@ class Importer:
 
     def __init__(
         self,
-        database: Database,
+        store: Store,
         records: Iterable[Trace | Rejected],
         path: Path | None,
         *,
@@ -80,7 +79,7 @@ class Importer:
         keep_rejects: bool = True,
     ) -> None:
         self.id = new_id()
-        self._database = database
+        self._store = store
         self._records = records
         self._path = path
         self._stamps = {} if path is None else {"ingest_source_file": path.name}
@@ -102,15 +101,15 @@ class Importer:
         begun = False
         records = 0
         rejects_path: Path | None = None
-        store.prepare_bulk(self._database)
+        self._store.traces.prepare_bulk()
         try:
             for batch in _batches(map(self._prepared, self._records)):
                 if not begun:
                     source = self._source or ""
                     name = "" if self._path is None else self._path.name
-                    imports.start(self._database, self.id, now(), source, name)
+                    self._store.imports.start(self.id, now(), source, name)
                     begun = True
-                self._store(batch)
+                self._take(batch)
                 records += len(batch)
                 if on_progress is not None:
                     on_progress(records, 0)
@@ -123,7 +122,7 @@ class Importer:
             rejects_path = self._rejects.save(self._path, fallback)
         if not begun:
             raise _nothing(self._path)
-        imports.complete(self._database, self.id, now())
+        self._store.imports.complete(self.id, now())
         return ImportReport(
             import_id=self.id,
             file=None if self._path is None else str(self._path),
@@ -134,34 +133,24 @@ class Importer:
             reasons=tuple(self._rejects.first),
         )
 
-    def _store(self, batch: Sequence[Record]) -> None:
+    def _take(self, batch: Sequence[Record]) -> None:
         """Store the good records of a batch in one transaction."""
-        new = [record for record in batch if isinstance(record, store.NewTrace)]
+        new = [record for record in batch if isinstance(record, NewTrace)]
         for record in batch:
             if isinstance(record, Rejected):
                 self._rejects.add(record)
-        with write_transaction(self._database) as connection:
-            keys = [] if self._allow_duplicates else [trace.content_key for trace in new]
-            known: dict[tuple[str | None, bytes], str | int] = {**store.known(connection, keys)}
-            fresh: list[store.NewTrace] = []
-            # A trace is an id that is stored, or its place among those that are about to be.
-            places: list[str | int] = []
-            for trace in new:
-                identity = (trace.source, trace.content_key)
-                place = None if self._allow_duplicates else known.get(identity)
-                if place is None:
-                    place = known[identity] = len(fresh)
-                    fresh.append(trace)
-                places.append(place)
-            ids = store.append(connection, now(), fresh, self.id)
-            accepted = self._accepted + len(fresh)
-            duplicates = self._duplicates + len(new) - len(fresh)
-            imports.update(connection, self.id, (accepted, duplicates, self._rejects.count))
+        with self._store.transaction():
+            appended = self._store.traces.append_batch(
+                now(), new, self.id, keep_duplicates=self._allow_duplicates
+            )
+            accepted = self._accepted + appended.stored
+            duplicates = self._duplicates + len(new) - appended.stored
+            self._store.imports.update(self.id, accepted, duplicates, self._rejects.count)
         self._accepted, self._duplicates = accepted, duplicates
         if self._trace_ids is not None:
-            self._trace_ids.extend(ids[p] if isinstance(p, int) else p for p in places)
+            self._trace_ids.extend(appended.ids)
 
-    def _prepared(self, record: Trace | Rejected) -> store.NewTrace | Rejected:
+    def _prepared(self, record: Trace | Rejected) -> NewTrace | Rejected:
         """A trace with its origin in its meta; its content key is that of the input."""
         if isinstance(record, Rejected):
             return record
@@ -171,7 +160,7 @@ class Importer:
         return new_trace(record, source, stamps)
 
 
-def new_trace(trace: Trace, source: str | None, stamps: Mapping[str, str]) -> store.NewTrace:
+def new_trace(trace: Trace, source: str | None, stamps: Mapping[str, str]) -> NewTrace:
     """A trace as it is stored, with ``stamps`` in its meta; its content key knows none of them.
 
     Raises:
@@ -184,7 +173,7 @@ def new_trace(trace: Trace, source: str | None, stamps: Mapping[str, str]) -> st
     if any(meta.get(key) != stamp for key, stamp in stamps.items()):
         meta = {**meta, **stamps}
         text = canonical_meta(meta)
-    return store.NewTrace(source, content_key, (head + text + tail).decode(), meta)
+    return NewTrace(source, content_key, (head + text + tail).decode(), meta)
 
 
 def _nothing(path: Path | None) -> UsageError:
@@ -244,7 +233,7 @@ def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
         try:
             for record in islice(records, BATCH_RECORDS):
                 batch.append(record)
-                if isinstance(record, store.NewTrace):
+                if isinstance(record, NewTrace):
                     characters += len(record.body)
                 if characters > BATCH_CHARS:
                     break

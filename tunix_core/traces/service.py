@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID
 
 from attrs import asdict, evolve
-from sqlite_utils import Database
 
 from tunix_core.base.clock import now
 from tunix_core.base.pages import Page, PageJson, check_page
@@ -21,9 +20,8 @@ from tunix_core.errors import CapacityError, NotFoundError, UsageError
 from tunix_core.plugins import Plugins
 from tunix_core.protocols import Source, SourceRequest
 from tunix_core.records import StoredTrace, Trace
-from tunix_core.store import trace_scores
-from tunix_core.store import traces as store
-from tunix_core.store.traces import TraceJson, TraceSummary
+from tunix_core.store import Store
+from tunix_core.store.traces import NewTrace, TraceJson, TraceSummary
 from tunix_core.traces import exports
 from tunix_core.traces.importing import Importer, ImportReport, Progress, new_trace
 from tunix_core.traces.scoring import (
@@ -54,13 +52,13 @@ class Traces:
     """Stores and finds traces.
 
     Args:
-        database: The workspace's database.
+        store: What the workspace holds.
         plugins: Where sources and generators come from.
         paths: The workspace's directories.
     """
 
-    def __init__(self, database: Database, plugins: Plugins, paths: WorkspacePaths) -> None:
-        self._database = database
+    def __init__(self, store: Store, plugins: Plugins, paths: WorkspacePaths) -> None:
+        self._store = store
         self._plugins = plugins
         self._paths = paths
 
@@ -81,8 +79,8 @@ class Traces:
         created_at = now()
         new = [_as_it_is(trace) for trace in traces]
         if len(traces) >= BULK:
-            store.prepare_bulk(self._database)
-        places = store.insert_all(self._database, created_at, new)
+            self._store.traces.prepare_bulk()
+        places = self._store.traces.append(created_at, new)
         return [
             StoredTrace(trace_id, sequence, created_at, own.content_key.hex(), _as_read(trace, own))
             for trace, own, (sequence, trace_id) in zip(traces, new, places, strict=True)
@@ -123,7 +121,7 @@ class Traces:
         path = Path(path)
         reader = self._reader(path)
         importer = Importer(
-            self._database,
+            self._store,
             reader.read(SourceRequest(path, max_record_bytes=max_record_bytes)),
             path,
             source=source,
@@ -157,7 +155,7 @@ class Traces:
                 that stay.
         """
         importer = Importer(
-            self._database,
+            self._store,
             traces,
             None,
             source=source,
@@ -231,7 +229,7 @@ class Traces:
         Raises:
             NotFoundError: There is none of this id.
         """
-        trace = store.get(self._database, _canonical(trace_id))
+        trace = self._store.traces.get(_canonical(trace_id))
         if trace is None:
             raise _unknown(trace_id)
         return trace
@@ -246,8 +244,8 @@ class Traces:
             NotFoundError: There is none of this id.
         """
         # Nearly always the id is in its canonical spelling.
-        trace = store.get_json(self._database, trace_id) or store.get_json(
-            self._database, _canonical(trace_id)
+        trace = self._store.traces.get_json(trace_id) or self._store.traces.get_json(
+            _canonical(trace_id)
         )
         if trace is None:
             raise _unknown(trace_id)
@@ -260,7 +258,7 @@ class Traces:
             UsageError: ``limit`` is below 1 or ``offset`` below 0.
         """
         check_page(limit, offset)
-        items = store.page(self._database, limit + 1, offset)
+        items = self._store.traces.page(limit + 1, offset)
         return Page.of(items, limit, offset)
 
     def summaries(
@@ -278,7 +276,7 @@ class Traces:
             InvalidRecordError: A filter's value is not JSON.
         """
         check_page(limit, offset)
-        items = store.summaries(self._database, limit + 1, offset, filters)
+        items = self._store.traces.summaries(limit + 1, offset, filters)
         return Page.of(items, limit, offset)
 
     def page_json(self, limit: int = 20, offset: int = 0) -> PageJson:
@@ -288,12 +286,12 @@ class Traces:
             UsageError: ``limit`` is below 1 or ``offset`` below 0.
         """
         check_page(limit, offset)
-        entries, more = store.entries(self._database, limit, offset)
+        entries, more = self._store.traces.entries(limit, offset)
         return PageJson(entries, limit, offset, offset + limit if more else None)
 
     def sources(self) -> dict[str, int]:
         """Number of traces by ``meta.source``, the most frequent first."""
-        return store.count_sources(self._database)
+        return self._store.traces.count_sources()
 
     def export_lines(
         self,
@@ -319,20 +317,20 @@ class Traces:
         exports.check_format(export_format)
         if limit is not None and limit < 0:
             raise UsageError(f"limit {limit} must be 0 or more")
-        matches = store.match(self._database, filters or {}, None)
+        matches = self._store.traces.match(filters or {}, None)
         if trace_ids is None:
             chosen = matches.descending()
         else:
             wanted = [_canonical(trace_id) for trace_id in trace_ids]
-            stored = store.sequences_of(self._database, wanted)
+            stored = self._store.traces.sequences_of(wanted)
             sequences = (stored[trace_id] for trace_id in wanted if trace_id in stored)
             chosen = (sequence for sequence in sequences if sequence in matches)
-        traces = store.at(self._database, islice(chosen, limit))
+        traces = self._store.traces.at(islice(chosen, limit))
         return (exports.export_line(trace, export_format) for trace in traces)
 
     def count(self) -> int:
         """Number of stored traces."""
-        return store.count(self._database)
+        return self._store.traces.count()
 
     def score(self, trace_id: str) -> TraceScore:
         """The baseline score: up to 50 points each for the number and the length of steps.
@@ -351,8 +349,8 @@ class Traces:
         trace = self.get(trace_id)
         scored = evolve(baseline_score(trace), scored_at=now())
         kept = asdict(scored, filter=lambda field, _: field.name in _SCORE_DETAILS)
-        trace_scores.insert(
-            self._database, trace.sequence, str(scored.scored_at), CRITERIA, scored.score, kept
+        self._store.traces.insert_score(
+            trace.sequence, str(scored.scored_at), CRITERIA, scored.score, kept
         )
         return scored
 
@@ -365,7 +363,7 @@ class Traces:
         trace = self.get(trace_id)
         return tuple(
             TraceScore(trace_id=trace.id, score=score, scored_at=scored_at, **details)
-            for scored_at, score, details in trace_scores.of_trace(self._database, trace.sequence)
+            for scored_at, score, details in self._store.traces.scores(trace.sequence)
         )
 
     def compare(self, base: str, other: str) -> Comparison:
@@ -428,13 +426,13 @@ def _unknown(trace_id: str) -> NotFoundError:
     return NotFoundError(f"trace {trace_id!r} not found", "see: tunix-rt traces list")
 
 
-def _as_read(trace: Trace, stored: store.NewTrace) -> Trace:
+def _as_read(trace: Trace, stored: NewTrace) -> Trace:
     """The trace as the store gives it back, where a tuple in the meta has become a list."""
     if trace.meta is None or {type(value) for value in trace.meta.values()} <= _SCALARS:
         return trace
     return trace_from_canonical(stored.body)
 
 
-def _as_it_is(trace: Trace) -> store.NewTrace:
+def _as_it_is(trace: Trace) -> NewTrace:
     own = (trace.meta or {}).get("source")
     return new_trace(trace, own if isinstance(own, str) else None, {})

@@ -8,20 +8,20 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from attrs import evolve
-from sqlite_utils import Database
 
 from tunix_core.base.clock import new_id, now
+from tunix_core.base.lookup import by_beginning
 from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import check_json, unstructure
 from tunix_core.contributions import TRAINER, TUNER
-from tunix_core.errors import ConflictError, InvalidRecordError, NotFoundError
+from tunix_core.errors import ConflictError, InvalidRecordError
 from tunix_core.evaluation import Evaluations
 from tunix_core.plugins import Plugins
 from tunix_core.records import TERMINAL_STATUSES, TuningJob, TuningTrial
 from tunix_core.runs import Runs
 from tunix_core.runs.worker import Worker
 from tunix_core.search_space import SearchSpace
-from tunix_core.store import tuning as store
+from tunix_core.store import Store
 from tunix_core.tuning.steps import StoppedError, TuningSteps, best_trial, go_on
 from tunix_core.tuning.tunables import check_metric, setting_names
 
@@ -40,15 +40,15 @@ class Tuning:
 
     def __init__(
         self,
-        database: Database,
+        store: Store,
         plugins: Plugins,
         paths: WorkspacePaths,
         runs: Runs,
         evaluations: Evaluations,
     ) -> None:
-        self._database = database
+        self._store = store
         self._plugins = plugins
-        self._steps = TuningSteps(database, plugins, paths, runs, evaluations)
+        self._steps = TuningSteps(store, plugins, paths, runs, evaluations)
 
     def create(
         self,
@@ -111,12 +111,12 @@ class Tuning:
         problems = _problems(job)
         if problems:
             raise InvalidRecordError(problems, "tuning job")
-        store.insert(self._database, job)
+        self._store.tuning.insert(job)
         return self.get(job.id)
 
     def list(self, limit: int = 20, offset: int = 0) -> builtins.list[TuningJob]:
         """Jobs, newest first."""
-        return store.select(self._database, limit, offset)
+        return self._store.tuning.select(limit, offset)
 
     def get(self, job_id: str) -> TuningJob:
         """A job by its id or an unambiguous beginning of it.
@@ -124,11 +124,9 @@ class Tuning:
         Raises:
             NotFoundError: None or several jobs match.
         """
-        found = store.find(self._database, job_id) if job_id else []
-        if len(found) != 1:
-            problem = "is ambiguous" if found else "not found"
-            raise NotFoundError(f"tuning job {job_id!r} {problem}", "see: tunix-rt tune list")
-        return found[0]
+        return by_beginning(
+            "tuning job", job_id, self._store.tuning.find, "see: tunix-rt tune list"
+        )
 
     def trials(self, job_id: str) -> builtins.list[TuningTrial]:
         """The trials of a job, by number.
@@ -136,7 +134,7 @@ class Tuning:
         Raises:
             NotFoundError: No such job.
         """
-        return store.trials(self._database, self.get(job_id).id)
+        return self._store.tuning.trials(self.get(job_id).id)
 
     def wanted(self, job_id: str) -> int:
         """How many trials a job is to have in all: those asked for, and those made up for.
@@ -144,7 +142,7 @@ class Tuning:
         Raises:
             NotFoundError: No such job.
         """
-        return store.wanted_trials(self._database, self.get(job_id).id)
+        return self._store.tuning.wanted_trials(self.get(job_id).id)
 
     def best(self, job_id: str) -> TuningTrial | None:
         """The best trial so far, the earliest of several; None before one has completed.
@@ -153,7 +151,7 @@ class Tuning:
             NotFoundError: No such job.
         """
         job = self.get(job_id)
-        return best_trial(job, store.trials(self._database, job.id))
+        return best_trial(job, self._store.tuning.trials(job.id))
 
     def start(self, job_id: str) -> TuningJob:
         """Set a job running; workers do the rest.
@@ -174,7 +172,7 @@ class Tuning:
             raise refusal
         check_metric(self._plugins, job.metric_name)
         setting_names(self._plugins.find(TRAINER, job.trainer), job.search_space)
-        if not store.start(self._database, job.id, now()):
+        if not self._store.tuning.start(job.id, now()):
             raise refusal
         return self.get(job.id)
 
@@ -210,7 +208,7 @@ class Tuning:
         """
         advanced = False
         failure: Exception | None = None
-        for due in store.open_jobs(self._database):
+        for due in self._store.tuning.open_jobs():
             if job_id not in (None, due):
                 continue
             try:
@@ -243,8 +241,8 @@ class Tuning:
             job = self.get(job.id)
             running = self._steps.running(job.id)
             if on_progress is not None:
-                ended = len(store.trials(self._database, job.id)) - len(running)
-                on_progress(ended, store.wanted_trials(self._database, job.id))
+                ended = len(self._store.tuning.trials(job.id)) - len(running)
+                on_progress(ended, self._store.tuning.wanted_trials(job.id))
             runs = [run for run in map(self._steps.run, running) if run is not None]
             due = [run for run in runs if run.status not in TERMINAL_STATUSES]
             # Other workers see to what is not pending.

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from sqlite_utils import Database
-
 from tunix_core.base.clock import new_id, now
 from tunix_core.base.locks import FileLock
 from tunix_core.base.paths import WorkspacePaths
@@ -19,7 +17,7 @@ from tunix_core.protocols import Observation, SuggestRequest
 from tunix_core.records import TERMINAL_STATUSES, Run, TuningJob, TuningStatus, TuningTrial
 from tunix_core.runs import Runs
 from tunix_core.search_space import SearchSpace
-from tunix_core.store import tuning as store
+from tunix_core.store import Store
 from tunix_core.store.runs import WORKER_DIED
 from tunix_core.tuning.tunables import measure, trial_settings
 
@@ -46,13 +44,13 @@ class TuningSteps:
 
     def __init__(
         self,
-        database: Database,
+        store: Store,
         plugins: Plugins,
         paths: WorkspacePaths,
         runs: Runs,
         evaluations: Evaluations,
     ) -> None:
-        self._database = database
+        self._store = store
         self._plugins = plugins
         self._paths = paths
         self._runs = runs
@@ -85,7 +83,7 @@ class TuningSteps:
 
     def running(self, job_id: str) -> list[TuningTrial]:
         """The trials of a job that have not ended."""
-        trials = store.trials(self._database, job_id)
+        trials = self._store.tuning.trials(job_id)
         return [trial for trial in trials if trial.status == "running"]
 
     def run(self, trial: TuningTrial) -> Run | None:
@@ -102,14 +100,14 @@ class TuningSteps:
         sources: tuple[TuningStatus, ...] = ("running",),
     ) -> bool:
         """End a job that is in one of ``sources``, with the best trial so far."""
-        best = best_trial(job, store.trials(self._database, job.id))
+        best = best_trial(job, self._store.tuning.trials(job.id))
         changes = {
             "completed_at": now(),
             "error": error,
             "best_run_id": None if best is None else best.run_id,
             "best_params": None if best is None else dict(best.params),
         }
-        return store.end(self._database, job.id, sources, status, changes)
+        return self._store.tuning.end(job.id, sources, status, changes)
 
     def abandon(self, trial: TuningTrial, run: Run, reason: str) -> None:
         """End a trial together with its run."""
@@ -118,7 +116,7 @@ class TuningSteps:
         self._fail(trial, reason)
 
     def _job(self, job_id: str) -> TuningJob:
-        return store.find(self._database, job_id)[0]
+        return self._store.tuning.find(job_id)[0]
 
     def _follow(self, job: TuningJob, trial: TuningTrial, stopping: Callable[[], bool]) -> bool:
         """Do what the states of a running trial's job and run ask for."""
@@ -136,8 +134,8 @@ class TuningSteps:
             return False
         elif run.status == "completed":
             self._judge(job, trial, run, stopping)
-        elif (run.error or "").startswith(WORKER_DIED) and store.count_restart(
-            self._database, trial.id, MAX_RESTARTS
+        elif (run.error or "").startswith(WORKER_DIED) and self._store.tuning.count_restart(
+            trial.id, MAX_RESTARTS
         ):
             # Somebody else may have resumed it just now.
             with suppress(ConflictError):
@@ -161,7 +159,7 @@ class TuningSteps:
             self._fail(trial, one_line(error)[:MAX_ERROR_CHARS])
             return
         changes = {"metric_value": value, "completed_at": now()}
-        store.end_trial(self._database, trial.id, "completed", changes)
+        self._store.tuning.end_trial(trial.id, "completed", changes)
 
     def _begin(self, job: TuningJob) -> bool:
         """Make the next trial, if one is due.
@@ -170,11 +168,11 @@ class TuningSteps:
         ended, and it is suggested from these alone: so the same seed gives the same trials,
         however many workers there are and however long each takes.
         """
-        trials = store.trials(self._database, job.id)
+        trials = self._store.tuning.trials(job.id)
         seen = max(0, len(trials) - job.max_concurrent_trials + 1)
         if (
             self._job(job.id).status != "running"
-            or len(trials) >= store.wanted_trials(self._database, job.id)
+            or len(trials) >= self._store.tuning.wanted_trials(job.id)
             or any(trial.status == "running" for trial in trials[:seen])
         ):
             return False
@@ -192,7 +190,7 @@ class TuningSteps:
             status="running",
             created_at=now(),
         )
-        if store.add_trial(self._database, trial):
+        if self._store.tuning.add_trial(trial):
             self._enqueue(job, trial)
         return True
 
@@ -226,8 +224,8 @@ class TuningSteps:
 
     def _conclude(self, job: TuningJob) -> bool:
         """End a running job all of whose trials have ended."""
-        trials = store.trials(self._database, job.id)
-        wanted = store.wanted_trials(self._database, job.id)
+        trials = self._store.tuning.trials(job.id)
+        wanted = self._store.tuning.wanted_trials(job.id)
         if len(trials) < wanted or any(trial.status == "running" for trial in trials):
             return False
         if best_trial(job, trials) is not None:
@@ -237,12 +235,12 @@ class TuningSteps:
 
     def _fail(self, trial: TuningTrial, error: str) -> None:
         changes = {"error": error, "completed_at": now()}
-        store.end_trial(self._database, trial.id, "failed", changes)
+        self._store.tuning.end_trial(trial.id, "failed", changes)
 
     def _refuse(self, trial: TuningTrial, error: str) -> None:
         """End a trial whose run was never made."""
         changes = {"error": error, "completed_at": now(), "run_id": None}
-        store.end_trial(self._database, trial.id, "failed", changes)
+        self._store.tuning.end_trial(trial.id, "failed", changes)
 
 
 def best_trial(job: TuningJob, trials: list[TuningTrial]) -> TuningTrial | None:

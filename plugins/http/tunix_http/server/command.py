@@ -69,5 +69,5 @@ def command(
         allowed_hosts=list(allowed_hosts) or None,
     )
     # One that cannot be opened, or has to be brought up to date first, is told before it serves.
-    workspace.database.close()
+    workspace.store.close()
     serve(workspace.paths.root, workspace.plugins, settings, port, open_browser)
