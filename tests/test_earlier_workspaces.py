@@ -14,17 +14,17 @@ LATER_COLUMNS = {
     "evaluations": ("verdict", "grade"),
     "baselines": ("metric_name", "lower_is_better", "eval_set", "wanted_dataset_key"),
 }
-LATER_MIGRATIONS = ("trace_scores", "verdicts_and_metric_baselines", "tuning")
+LATER_MIGRATIONS = (
+    "trace_scores",
+    "verdicts_and_metric_baselines",
+    "tuning",
+    "settings_not_yet_accepted",
+)
 
 
 def make_old(workspace: Workspace) -> None:
     """Take away from a workspace what the first version did not have."""
     connection = workspace.database.conn
-    for (run_id,) in connection.execute("SELECT id FROM runs").fetchall():
-        log = workspace.runs.log(run_id)
-        text = "".join(chunk.chunk for chunk in log.read())
-        log.path.with_name("log.txt").write_text(text)
-        log.path.unlink(missing_ok=True)
     for table in LATER_TABLES:
         connection.execute(f"DROP TABLE {table}")
     for table, columns in LATER_COLUMNS.items():
@@ -35,6 +35,7 @@ def make_old(workspace: Workspace) -> None:
     for table, column, key in (
         ("evaluations", "scorecard", "stddev"),
         ("runs", "config", "request"),
+        ("runs", "config", "requested"),
     ):
         rows = connection.execute(f"SELECT id, {column} FROM {table}").fetchall()  # noqa: S608
         for row_id, text in rows:

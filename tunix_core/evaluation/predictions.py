@@ -29,9 +29,9 @@ from tunix_core.protocols import GenerationConfig, LoadRequest, Predictor
 from tunix_core.records import Completion, Item, Prompt, Run
 from tunix_core.rendering import render
 from tunix_core.runs import Runs
+from tunix_core.runs.folder import LOCK, RunFolder
 from tunix_core.runs.log import RunLog
 from tunix_core.runs.processes import run_child
-from tunix_core.runs.service import RunConfig
 
 Progress = Callable[[int, int], None]
 
@@ -84,7 +84,7 @@ class Predictions:
             ConflictError: Predictions made with another generation config are there already.
         """
         run = self._runs.get(run_id)
-        if not (self._paths.run(run.id) / "model").is_dir():
+        if not RunFolder(self._paths.run(run.id)).model.is_dir():
             raise NotFoundError(f"run {run.id} has no model", f"its status is {run.status}")
         generation = generation or GenerationConfig()
         total = self._datasets.manifest(dataset_key).trace_count * generation.samples
@@ -110,7 +110,7 @@ class Predictions:
         run = self._runs.get(run_id)
         folder = self.folder(run.id, dataset_key)
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "lock"):
+        with FileLock(folder / LOCK):
             if read_meta(folder) is not None:
                 return
             data = folder / DATA
@@ -122,7 +122,7 @@ class Predictions:
                 if (item.id, sample) not in done
             ]
             if missing:
-                _append(data, self._predictor(run, generation), missing, _template(run))
+                _append(data, self._predictor(run, generation), missing, run.config.template)
             meta = {
                 "run_id": run.id,
                 "model_id": run.model_id,
@@ -164,12 +164,8 @@ class Predictions:
 
     def _predictor(self, run: Run, generation: GenerationConfig) -> Predictor:
         trainer = self._plugins.find(TRAINER, run.trainer).create()
-        model_dir = self._paths.run(run.id) / "model"
+        model_dir = RunFolder(self._paths.run(run.id)).model
         return trainer.load(LoadRequest(model_dir=model_dir, generation=generation))
-
-
-def _template(run: Run) -> str:
-    return structure(RunConfig, run.config, "run config").template
 
 
 def _append(

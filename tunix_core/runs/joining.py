@@ -6,15 +6,13 @@ log does not work across hosts. A further host reads the run as it was created f
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 
 from tunix_core.base.paths import WorkspacePaths
-from tunix_core.codec import structure
 from tunix_core.errors import ConflictError, NotFoundError
 from tunix_core.records import Run
-from tunix_core.runs.log import RunLog
+from tunix_core.runs.folder import RunFolder, described
 from tunix_core.runs.processes import run_child
 
 
@@ -27,13 +25,15 @@ def created_run(paths: WorkspacePaths, run_id: str) -> Run:
 
     Raises:
         NotFoundError: None or several runs match.
+        IntegrityError: What describes it is damaged.
     """
-    files = paths.runs.glob("*/run.json") if run_id else ()
-    found = [file for file in files if file.parent.name.startswith(run_id)]
-    if len(found) != 1:
+    folders = described(paths.runs) if run_id else ()
+    found = [folder for folder in folders if folder.path.name.startswith(run_id)]
+    run = found[0].run() if len(found) == 1 else None
+    if run is None:
         problem = "is ambiguous" if found else "not found"
         raise NotFoundError(f"run {run_id!r} {problem}", f"looked in {paths.runs}")
-    return structure(Run, json.loads(found[0].read_text("utf-8")), "run")
+    return run
 
 
 def join(paths: WorkspacePaths, run_id: str) -> None:
@@ -49,8 +49,8 @@ def join(paths: WorkspacePaths, run_id: str) -> None:
         ConflictError: The run has ended already.
         TunixError: This host's part failed; the message is the last line it wrote.
     """
-    folder = paths.run(run_id)
-    if (folder / "result.json").exists():
+    folder = RunFolder(paths.run(run_id))
+    if folder.result() is not None:
         raise ConflictError(f"run {run_id} has ended", "resume it on the first host, then join")
-    log = RunLog(folder / f"log-{socket.gethostname()}-{os.getpid()}.jsonl")
+    log = folder.log_of(socket.gethostname(), os.getpid())
     run_child(["join", str(paths.root), run_id], log, poll=lambda: None)

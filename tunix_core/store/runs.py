@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from tunix_core.codec import structure, unstructure
 from tunix_core.errors import ConflictError
-from tunix_core.records import Run, RunStatus
+from tunix_core.records import Run, RunConfig, RunResult, RunStatus
 from tunix_core.store.connection import write_transaction
 
 _COLUMNS = (
@@ -47,7 +48,7 @@ def insert(database: Database, run: Run) -> None:
                 run.dataset_key,
                 run.model_id,
                 run.mode,
-                json.dumps(run.config),
+                _json(run.config),
                 run.output_dir,
                 json.dumps(run.plugins),
                 run.created_at,
@@ -56,7 +57,7 @@ def insert(database: Database, run: Run) -> None:
                 run.exit_code,
                 run.error,
                 run.token,
-                None if run.result is None else json.dumps(run.result),
+                None if run.result is None else _json(run.result),
             ),
         )
 
@@ -164,14 +165,14 @@ def transition(
 
 
 def requeue(
-    database: Database, run_id: str, sources: Sequence[RunStatus], config: Mapping[str, Any]
+    database: Database, run_id: str, sources: Sequence[RunStatus], config: RunConfig
 ) -> bool:
     """Make a run that is in one of ``sources`` pending, with a configuration; False otherwise."""
     with write_transaction(database) as connection:
         cursor = connection.execute(
             "UPDATE runs SET status = 'pending', completed_at = NULL, error = NULL, config = ? "  # noqa: S608
             f"WHERE id = ? AND status IN ({', '.join('?' * len(sources))})",
-            (json.dumps(config), run_id, *sources),
+            (_json(config), run_id, *sources),
         )
     return cursor.rowcount == 1
 
@@ -181,7 +182,7 @@ def update_config(database: Database, run: Run) -> None:
     with write_transaction(database) as connection:
         connection.execute(
             "UPDATE runs SET trainer = ?, config = ? WHERE id = ? AND token = ?",
-            (run.trainer, json.dumps(run.config), run.id, run.token),
+            (run.trainer, _json(run.config), run.id, run.token),
         )
 
 
@@ -206,6 +207,11 @@ def end_abandoned(database: Database, now: float, completed_at: str) -> None:
 
 def _run(row: sqlite3.Row | tuple[Any, ...]) -> Run:
     fields = dict(zip(_COLUMNS.split(", "), row, strict=True))
-    for key in ("config", "plugins", "result"):
-        fields[key] = None if fields[key] is None else json.loads(fields[key])
+    for key, kind in (("config", RunConfig), ("plugins", dict), ("result", RunResult)):
+        if fields[key] is not None:
+            fields[key] = structure(kind, json.loads(fields[key]), f"{key} of run {fields['id']}")
     return Run(**fields)
+
+
+def _json(record: RunConfig | RunResult) -> str:
+    return json.dumps(unstructure(record))

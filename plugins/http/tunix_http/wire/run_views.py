@@ -44,7 +44,6 @@ def run_response(workspace: Workspace, run: Run, output_bytes: int) -> RunRespon
 
 def run_item(run: Run) -> RunItem:
     """A run in a list."""
-    metrics = (run.result or {}).get("metrics")
     return RunItem(
         run_id=run.id,
         dataset_key=run.dataset_key,
@@ -53,7 +52,7 @@ def run_item(run: Run) -> RunItem:
         status=run.status,
         started_at=run.started_at or run.created_at,
         duration_seconds=_duration(run),
-        metrics=None if metrics is None else _finite(metrics),
+        metrics=None if run.result is None else _finite(dict(run.result.metrics)),
     )
 
 
