@@ -121,7 +121,7 @@ class TrainingProgress:
     def __call__(self) -> None:
         if self._bar is None and not self._open():
             return
-        latest, self._position = self._folder.new_metrics(self._position)
+        latest, self._position = self._folder.metrics.newest_since(self._position)
         if latest is not None:
             self._bar.advance(latest["step"] - self._step, _detail(latest))
             self._step = latest["step"]

@@ -78,5 +78,5 @@ def _progress(run: Run, folder: RunFolder) -> Html:
 def _curve(run: Run, folder: RunFolder) -> Html:
     if run.mode == "dry-run":
         return Html()
-    recorded = curves(folder.metrics())
+    recorded = curves(folder.metrics.steps())
     return charts.lines({what: recorded[name] for name, what in LOSSES.items() if name in recorded})

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO
 
 from attrs import frozen
 
-from tunix_core.base.files import write_atomically
 from tunix_core.base.paths import confined
-from tunix_core.codec import structure, unstructure
-from tunix_core.errors import IntegrityError, InvalidRecordError
+from tunix_core.codec import unstructure
 from tunix_core.records import Run, RunResult
+from tunix_core.runs import stored
 from tunix_core.runs.log import RunLog
+from tunix_core.runs.metrics import Metrics
 
 LOCK = "lock"
-TAIL_BYTES = 64 * 1024
 _RUN = "run.json"
-
-T = TypeVar("T")
 
 
 @frozen
@@ -107,24 +103,27 @@ class RunFolder:
     def describe(self, run: Run) -> None:
         """Write a run down, and its configuration alone, for who does without the database."""
         described = unstructure(run)
-        _write(self.path / "config.json", described["config"], indent=2)
-        _write(self.path / _RUN, described, indent=2)
+        stored.write(self.path / "config.json", described["config"], indent=2)
+        stored.write(self.path / _RUN, described, indent=2)
 
     def run(self) -> Run | None:
         """The run as it was last described."""
-        return _read(self.path / _RUN, Run)
+        return stored.read(self.path / _RUN, Run)
+
+    @property
+    def metrics(self) -> Metrics:
+        """The recorded steps."""
+        return Metrics(self.path / "metrics.jsonl")
 
     def begin(self, plan: TrainingPlan) -> IO[str]:
         """Note that training begins; returns the metrics, without later steps, to append to."""
-        path = self._metrics
-        _cut_back(path, plan.resumed_from)
-        metrics = path.open("a", encoding="utf-8")
-        _write(self._plan, unstructure(plan))
+        metrics = self.metrics.open_after(plan.resumed_from)
+        stored.write(self._plan, unstructure(plan))
         return metrics
 
     def plan(self) -> TrainingPlan | None:
         """What the trainer said when it last began."""
-        return _read(self._plan, TrainingPlan)
+        return stored.read(self._plan, TrainingPlan)
 
     def plan_version(self) -> tuple[int, int] | None:
         """Another one for each attempt that begins; None before the first."""
@@ -139,7 +138,7 @@ class RunFolder:
         plan = self.plan()
         if plan is None:
             return RunProgress()
-        last = self.last_metrics() or {}
+        last = self.metrics.last() or {}
         loss = last.get("loss")
         return RunProgress(
             step=last.get("step", plan.resumed_from),
@@ -148,54 +147,17 @@ class RunFolder:
             loss=float(loss) if isinstance(loss, int | float) else None,
         )
 
-    def metrics(self) -> Iterator[dict[str, Any]]:
-        """The recorded steps, in order; a line still being written is left out."""
-        path = self._metrics
-        if not path.exists():
-            return
-        with path.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    yield _step(path, line)
-
-    def last_metrics(self) -> dict[str, Any] | None:
-        """The newest recorded step."""
-        path = self._metrics
-        if not path.exists():
-            return None
-        start = max(0, path.stat().st_size - TAIL_BYTES)
-        return self.new_metrics(start)[0]
-
-    def new_metrics(self, start: int) -> tuple[dict[str, Any] | None, int]:
-        """The newest step that was recorded since a place in the file, and the place after it.
-
-        Args:
-            start: Bytes from the beginning of the file.
-        """
-        path = self._metrics
-        if not path.exists():
-            return None, start
-        with path.open("rb") as file:
-            file.seek(start)
-            whole = file.read().rpartition(b"\n")[0]
-        if not whole:
-            return None, start
-        return _step(path, whole.rpartition(b"\n")[2]), start + len(whole) + 1
-
     def result(self) -> RunResult | None:
         """What the trainer did; None until it has returned."""
-        return _read(self._result, RunResult)
+        return stored.read(self._result, RunResult)
 
     def write_result(self, result: RunResult) -> None:
-        _write(self._result, unstructure(result))
+        """Leave what the trainer did for the worker."""
+        stored.write(self._result, unstructure(result))
 
     def remove_result(self) -> None:
         """A new attempt has none."""
         self._result.unlink(missing_ok=True)
-
-    @property
-    def _metrics(self) -> Path:
-        return self.path / "metrics.jsonl"
 
     @property
     def _plan(self) -> Path:
@@ -213,48 +175,3 @@ def described(runs: Path) -> Iterator[RunFolder]:
         runs: Where the runs of a workspace lie.
     """
     return (RunFolder(path.parent) for path in runs.glob(f"*/{_RUN}"))
-
-
-def _write(path: Path, data: Any, indent: int | None = None) -> None:
-    write_atomically(path, json.dumps(data, indent=indent) + "\n")
-
-
-def _read(path: Path, kind: type[T]) -> T | None:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    try:
-        return structure(kind, json.loads(content))
-    except InvalidRecordError as error:
-        raise _damaged(path, "; ".join(error.problems)) from None
-    except (ValueError, RecursionError) as error:
-        raise _damaged(path, str(error)) from None
-
-
-def _step(path: Path, line: bytes) -> dict[str, Any]:
-    try:
-        fields = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise _damaged(path, str(error)) from None
-    if not isinstance(fields, dict) or type(fields.get("step")) is not int:
-        raise _damaged(path, "a line tells no step")
-    return fields
-
-
-def _damaged(path: Path, reason: str) -> IntegrityError:
-    where = "/".join(path.parts[-3:])
-    return IntegrityError(f"{where} is damaged: {reason}", "restore it, or execute the run again")
-
-
-def _cut_back(path: Path, step: int) -> None:
-    """Keep the metrics up to ``step``: later ones belong to work that is done again."""
-    if not path.exists():
-        return
-    kept = []
-    with path.open("rb") as file:
-        for line in file:
-            if not line.endswith(b"\n") or _step(path, line)["step"] > step:
-                break
-            kept.append(line)
-    write_atomically(path, b"".join(kept))

@@ -404,7 +404,7 @@ class Runs:
 
     def metrics(self, run_id: str) -> Iterator[dict[str, Any]]:
         """The recorded steps of a run, in order; a line still being written is left out."""
-        return self._folder_of(run_id).metrics()
+        return self._folder_of(run_id).metrics.steps()
 
     def progress(self, run_id: str) -> RunProgress:
         """How far a run is; everything None before its training begins."""
