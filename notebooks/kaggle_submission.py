@@ -291,7 +291,7 @@ def train(steps: int | None) -> Run:
         eval_dataset_key=held_out_key,
         time_budget_s=max(seconds(TIME_BUDGET) - spent, 60.0),
     )
-    if CONTINUE and (training.result or {}).get("stop_reason") == "time_budget":
+    if CONTINUE and training.result and training.result.stop_reason == "time_budget":
         training = workspace.runs.resume(training.id)
     with TrainingProgress(workspace, training) as progress:
         training = workspace.worker().execute(training.id, progress)
@@ -301,8 +301,9 @@ def train(steps: int | None) -> Run:
 
 
 trained = train(STEPS)
-outcome = trained.result or {}
-print(f"{outcome['steps']} steps, {outcome['tokens']} tokens, ended by {outcome['stop_reason']}")
+outcome = trained.result
+if outcome is not None:
+    print(f"{outcome.steps} steps, {outcome.tokens} tokens, ended by {outcome.stop_reason}")
 trained
 
 # %% [markdown]

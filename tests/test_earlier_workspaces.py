@@ -16,22 +16,22 @@ LATER_COLUMNS = {
     "evaluations": ("verdict", "grade"),
     "baselines": ("metric_name", "lower_is_better", "eval_set", "wanted_dataset_key"),
 }
-LATER_MIGRATIONS = ("trace_scores", "verdicts_and_metric_baselines", "tuning")
+LATER_MIGRATIONS = (
+    "trace_scores",
+    "verdicts_and_metric_baselines",
+    "tuning",
+    "settings_not_yet_accepted",
+)
 
 
 def make_old(workspace: Workspace) -> None:
     """Take away from a workspace what the first version did not have."""
     with closing(sqlite3.connect(workspace.paths.database)) as connection:
-        take_away(workspace, connection)
+        take_away(connection)
         connection.commit()
 
 
-def take_away(workspace: Workspace, connection: sqlite3.Connection) -> None:
-    for (run_id,) in connection.execute("SELECT id FROM runs").fetchall():
-        log = workspace.runs.log(run_id)
-        text = "".join(chunk.chunk for chunk in log.read())
-        log.path.with_name("log.txt").write_text(text)
-        log.path.unlink(missing_ok=True)
+def take_away(connection: sqlite3.Connection) -> None:
     for table in LATER_TABLES:
         connection.execute(f"DROP TABLE {table}")
     for table, columns in LATER_COLUMNS.items():
@@ -42,6 +42,7 @@ def take_away(workspace: Workspace, connection: sqlite3.Connection) -> None:
     for table, column, key in (
         ("evaluations", "scorecard", "stddev"),
         ("runs", "config", "request"),
+        ("runs", "config", "requested"),
     ):
         rows = connection.execute(f"SELECT id, {column} FROM {table}").fetchall()  # noqa: S608
         for row_id, text in rows:

@@ -22,8 +22,7 @@ from tunix_core.cli import cli
 from tunix_core.errors import ConflictError, NotFoundError, UsageError
 from tunix_core.evaluation.verdicts import EXACT_EVALUATOR, decide
 from tunix_core.protocols import GenerationConfig
-from tunix_core.records import Evaluation, Run, Score
-from tunix_core.runs.requests import TrainingRequest
+from tunix_core.records import Evaluation, Run, Score, TrainingRequest
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ import pytest
 
 from tests.test_install import REPOSITORY, copy_of_the_tree, environment
 from tunix_core import Workspace
+from tunix_core.codec import unstructure
 from tunix_jax.testing import write_small_pretrained
 
 NOTEBOOKS = REPOSITORY / "notebooks"
@@ -192,7 +193,7 @@ def check_submission(working: Path) -> dict[str, Any]:
     with Workspace(working / "workspace") as workspace:
         for said in manifest["datasets"].values():
             assert workspace.datasets.verify(said["key"]).sha256 == said["sha256"]
-        assert manifest["config"] == workspace.runs.get(manifest["run"]["id"]).config
+        assert manifest["config"] == unstructure(workspace.runs.get(manifest["run"]["id"]).config)
     assert manifest["overlap"] == 0
     assert manifest["evaluations"].keys() == {"before", "after"}
     assert manifest["run"]["hardware"]["devices"] >= 1

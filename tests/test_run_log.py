@@ -239,20 +239,6 @@ def test_the_whole_lines_of_a_batch_that_finds_no_room_stay(tmp_path: Path) -> N
     assert path.read_bytes().endswith(b"\n")
 
 
-def test_a_log_of_plain_text_is_taken_over_and_continued(workspace: Workspace) -> None:
-    run = workspace.runs.create("numbers-v1", "scripted", {"code": "print('new')"})
-    folder = workspace.paths.run(run.id)
-    (folder / "log.txt").write_bytes(b"one\ntw\xc3\xb6\n" + b"x" * 200_000 + b"\n\xff")
-    logs = [workspace.runs.log(run.id) for _ in range(2)]
-    text = "one\ntwö\n" + "x" * 200_000 + "\n\ufffd"
-    assert ["".join(chunk.chunk for chunk in log.read()) for log in logs] == [text, text]
-    assert workspace.worker().execute(run.id).status == "completed"
-    assert "".join(chunks(workspace, run)).startswith(text)
-    assert chunks(workspace, run)[-1] == "new\n"
-    assert not (folder / "log.txt").exists()
-    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
-
-
 GRANDCHILD = """
 import os, signal, subprocess, sys, time
 subprocess.Popen([sys.executable, "-c", '''

@@ -56,7 +56,8 @@ def test_the_same_data_under_another_key_is_the_same_run(counting_workspace: Wor
 
 def test_a_completed_run_is_returned_as_it_is(counting_workspace: Workspace) -> None:
     ended = counting_workspace.worker().execute(again(counting_workspace, time_budget_s=0.2).id)
-    assert (ended.result or {})["stop_reason"] == "time_budget"
+    assert ended.result is not None
+    assert ended.result.stop_reason == "time_budget"
     assert again(counting_workspace, time_budget_s=9.0) == ended
 
 
@@ -65,15 +66,16 @@ def test_an_ended_run_goes_on_with_the_new_budget(counting_workspace: Workspace)
     assert run.status == "cancelled"
     resumed = again(counting_workspace, time_budget_s=60.0)
     assert (resumed.id, resumed.status, resumed.error) == (run.id, "pending", None)
-    assert counting_workspace.runs.config(resumed).time_budget_s == 60.0
+    assert resumed.config.time_budget_s == 60.0
     done = counting_workspace.worker().execute(resumed.id)
-    assert (done.result or {})["stop_reason"] == "completed"
+    assert done.result is not None
+    assert done.result.stop_reason == "completed"
 
 
 def test_a_run_that_still_waits_gets_the_new_budget(counting_workspace: Workspace) -> None:
     again(counting_workspace, time_budget_s=1234.0)
     run = again(counting_workspace, time_budget_s=0.2)
-    assert counting_workspace.runs.config(run).time_budget_s == 0.2
+    assert run.config.time_budget_s == 0.2
     described = counting_workspace.paths.run(run.id) / "run.json"
     assert json.loads(described.read_text())["config"]["time_budget_s"] == 0.2
 
@@ -84,7 +86,8 @@ def test_settings_of_execution_make_no_other_run(counting_workspace: Workspace) 
         "numbers-v1", "counting", {**SETTINGS, "checkpoint_every": 50}
     )
     assert rare.id == first.id
-    assert rare.config["trainer"]["checkpoint_every"] == 50
+    assert rare.config.trainer is not None
+    assert rare.config.trainer["checkpoint_every"] == 50
     more = counting_workspace.runs.create_or_resume(
         "numbers-v1", "counting", {**SETTINGS, "steps": 11}
     )

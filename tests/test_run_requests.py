@@ -20,10 +20,9 @@ from tunix_core import Workspace
 from tunix_core.contributions import TRAINER
 from tunix_core.errors import ConfinementError, ConflictError, NotFoundError, UsageError
 from tunix_core.plugins import Plugins
-from tunix_core.records import Run
+from tunix_core.records import Run, TrainingRequest
 from tunix_core.runs.folder import RunProgress
 from tunix_core.runs.requests import (
-    TrainingRequest,
     manifest_yaml,
     setting_names,
     training_manifest,
@@ -65,8 +64,10 @@ def test_a_request_is_trained_with_the_settings_that_its_fields_mean(
         seed=9,
     )
     assert (run.status, run.exit_code) == ("completed", 0)
-    assert run.config["request"]["num_epochs"] == 7
-    assert run.config["trainer"]["epochs"] == 7
+    assert run.config.request is not None
+    assert run.config.request.num_epochs == 7
+    assert run.config.trainer is not None
+    assert run.config.trainer["epochs"] == 7
     assert run.trainer == "scripted-trainer/scripted"
     assert run.model_id == "any"
     assert printed(workspace, run) == (
@@ -77,7 +78,8 @@ def test_a_request_is_trained_with_the_settings_that_its_fields_mean(
 
 def test_own_settings_win_over_the_fields(workspace: Workspace) -> None:
     run = execute(workspace, trainer="scripted", num_epochs=7, settings={"epochs": 2})
-    assert run.config["trainer"]["epochs"] == 2
+    assert run.config.trainer is not None
+    assert run.config.trainer["epochs"] == 2
 
 
 def test_the_jax_trainer_obeys_every_field() -> None:
@@ -128,12 +130,13 @@ def test_settings_that_were_refused_are_stored_once_they_are_accepted(
     counting_workspace: Workspace, install_module: Callable[[str], None]
 ) -> None:
     run = counting_workspace.runs.submit(evolve(REQUEST, trainer="scripted", num_epochs=4))
-    assert run.config["trainer"] == {}
+    assert run.config.trainer is None
     install_module("scripted_trainer")
     with Workspace(counting_workspace.paths.root) as again:
         done = again.worker().execute(run.id)
         assert (done.status, done.trainer) == ("completed", "scripted-trainer/scripted")
-        assert done.config["trainer"]["epochs"] == 4
+        assert done.config.trainer is not None
+        assert done.config.trainer["epochs"] == 4
 
 
 def test_a_dry_run_reports_what_would_be_trained_and_trains_nothing(

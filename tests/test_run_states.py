@@ -23,9 +23,8 @@ from tests.conftest import lose_lease
 from tunix_core import Workspace
 from tunix_core.errors import ConflictError
 from tunix_core.plugins import Plugins
-from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus
+from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus, TrainingRequest
 from tunix_core.runs import Runs
-from tunix_core.runs.requests import TrainingRequest
 from tunix_core.runs.service import LEASE_S
 
 LEGAL: dict[RunStatus, set[RunStatus]] = {

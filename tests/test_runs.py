@@ -18,6 +18,7 @@ from attrs import evolve
 
 from tests.conftest import lose_lease
 from tunix_core import Workspace
+from tunix_core.codec import unstructure
 from tunix_core.errors import (
     ConflictError,
     InvalidRecordError,
@@ -64,10 +65,11 @@ def test_a_run_completes_with_metrics_log_and_model(counting_workspace: Workspac
     run = start(counting_workspace, {"steps": 12})
     assert (run.status, run.exit_code, run.error) == ("completed", 0, None)
     assert run.result is not None
-    assert run.result["steps"] == 12
+    assert run.result.steps == 12
     assert losses(counting_workspace, run) == [(n, 1.0 / n) for n in range(1, 13)]
     assert run.plugins["counting-trainer"] == "1.0"
-    assert run.config["trainer"]["checkpoint_every"] == 5, "defaults are stored resolved"
+    assert run.config.trainer is not None
+    assert run.config.trainer["checkpoint_every"] == 5, "defaults are stored resolved"
     assert counting_workspace.runs.get(run.id[:8]) == run
 
 
@@ -86,8 +88,8 @@ def test_a_time_budget_ends_in_a_usable_model(counting_workspace: Workspace) -> 
     run = start(counting_workspace, SLOW, time_budget_s=0.5)
     assert run.status == "completed"
     assert run.result is not None
-    assert run.result["stop_reason"] == "time_budget"
-    assert 0 < run.result["steps"] < 400
+    assert run.result.stop_reason == "time_budget"
+    assert 0 < run.result.steps < 400
     counting_workspace.predictions.create(run.id, "numbers-v1")
 
 
@@ -101,13 +103,13 @@ def test_a_run_whose_time_budget_ran_out_goes_on_with_another(
     early = predictions.create(run.id, "numbers-v1")
     sessions = 1
     # The last step may be the one at which the time is up.
-    while run.result is not None and (steps := run.result["steps"]) < 30:
-        assert run.result["stop_reason"] == "time_budget"
+    while run.result is not None and (steps := run.result.steps) < 30:
+        assert run.result.stop_reason == "time_budget"
         assert run.status == "completed"
         counting_workspace.runs.resume(run.id)
         run = counting_workspace.worker().execute(run.id)
         assert run.result is not None
-        assert run.result["steps"] > steps
+        assert run.result.steps > steps
         sessions += 1
     assert sessions > 1
     assert model(counting_workspace, run) == model(counting_workspace, uninterrupted)
@@ -128,7 +130,7 @@ def test_a_budget_that_ends_with_the_last_step_leaves_nothing_to_resume(
 ) -> None:
     run = start(counting_workspace, {"steps": 1, "step_seconds": 0.3}, time_budget_s=0.1)
     assert run.result is not None
-    assert (run.result["steps"], run.result["stop_reason"]) == (1, "time_budget")
+    assert (run.result.steps, run.result.stop_reason) == (1, "time_budget")
     with pytest.raises(ConflictError, match="out of time budget"):
         counting_workspace.runs.resume(run.id)
 
@@ -137,7 +139,7 @@ def test_stopping_early_completes_a_run(counting_workspace: Workspace) -> None:
     run = start(counting_workspace, {"steps": 30, "enough_at": 4})
     assert (run.status, run.error) == ("completed", None)
     assert run.result is not None
-    assert (run.result["steps"], run.result["stop_reason"]) == (4, "early_stopping")
+    assert (run.result.steps, run.result.stop_reason) == (4, "early_stopping")
     with pytest.raises(ConflictError, match="is completed"):
         counting_workspace.runs.resume(run.id)
 
@@ -146,8 +148,8 @@ def test_figures_of_the_clock_are_kept_apart(counting_workspace: Workspace) -> N
     first, second = (start(counting_workspace, {"steps": 3}) for _ in range(2))
     assert first.result is not None
     assert second.result is not None
-    assert first.result["metrics"] == second.result["metrics"] == {"loss": 1 / 3}
-    assert first.result.keys() == {
+    assert first.result.metrics == second.result.metrics == {"loss": 1 / 3}
+    assert unstructure(first.result).keys() == {
         "steps",
         "tokens",
         "stop_reason",
@@ -155,7 +157,7 @@ def test_figures_of_the_clock_are_kept_apart(counting_workspace: Workspace) -> N
         "timings",
         "hardware",
     }
-    assert first.result["timings"]["seconds"] != second.result["timings"]["seconds"]
+    assert first.result.timings["seconds"] != second.result.timings["seconds"]
 
 
 def test_a_further_host_trains_and_leaves_the_run_to_the_first(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tunix_core import Workspace
+from tunix_core.codec import unstructure
 from tunix_core.errors import UsageError
 from tunix_core.submission import write_submission
 
@@ -35,7 +36,7 @@ def test_a_submission_says_how_its_model_was_made(
     held = {"key": "numbers-v1", "sha256": sha256, "items": 20}
     assert manifest["mode"] == "full"
     assert manifest["datasets"] == {"train": held, "held_out": held}
-    assert manifest["config"] == run.config
+    assert manifest["config"] == unstructure(run.config)
     assert manifest["run"]["steps"] == 7
     assert manifest["checkpoint"] is None, "this trainer's checkpoint has no number"
     judged = manifest["evaluations"]["after"]["tunix-core/answer_correctness"]

@@ -65,7 +65,7 @@ def test_a_time_budget_is_told_and_a_resumed_bar_goes_on(counting_workspace: Wor
     assert begun.returncode == 0, begun.stderr
     (run,) = counting_workspace.runs.list()
     assert run.result is not None
-    before = run.result["steps"]
+    before = run.result.steps
     shown = fields(counting_workspace, run.id)
     assert (shown["status"], shown["stop_reason"]) == ("completed", "time_budget")
     # Off a terminal: the run, then one line for the whole of training.

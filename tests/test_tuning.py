@@ -20,7 +20,7 @@ from tunix_core.contributions import TrainerContribution
 from tunix_core.errors import ConflictError, InvalidRecordError, NotFoundError, UsageError
 from tunix_core.evaluators.answer_correctness import AnswerCorrectness
 from tunix_core.plugins import Plugins, Selection
-from tunix_core.records import Completion, Item, Score, TuningJob, TuningTrial
+from tunix_core.records import Completion, Item, RunResult, Score, TuningJob, TuningTrial
 
 STEPS = {"steps": {"type": "randint", "min": 1, "max": 40}}
 BY_LOSS: dict[str, Any] = {"metric_name": "loss", "metric_mode": "min"}
@@ -50,7 +50,7 @@ def pretend(workspace: Workspace, trial: TuningTrial) -> None:
     claimed = workspace.runs.claim("a worker", trial.run_id)
     assert claimed is not None
     figures = {"loss": 1.0 / trial.params["steps"]}
-    result = {"steps": 1, "stop_reason": "completed", "metrics": figures}
+    result = RunResult(steps=1, tokens=1, stop_reason="completed", metrics=figures)
     assert workspace.runs.finish(claimed, "completed", exit_code=0, result=result)
 
 
@@ -85,7 +85,8 @@ def test_a_job_finds_the_best_of_its_trials(counting_workspace: Workspace) -> No
         assert trial.status == "completed"
         assert trial.metric_value == 1 / trial.params["steps"], "the loss of the counting trainer"
         run = counting_workspace.runs.get(str(trial.run_id))
-        assert run.config["trainer"]["steps"] == trial.params["steps"]
+        assert run.config.trainer is not None
+        assert run.config.trainer["steps"] == trial.params["steps"]
     best = max(trials, key=lambda trial: trial.params["steps"])
     assert (ended.best_run_id, ended.best_params) == (best.run_id, best.params)
     assert counting_workspace.tuning.best(job.id) == best
@@ -411,7 +412,7 @@ def test_fields_of_a_training_request_set_what_the_trainer_says(
         (trial,) = tuning.trials(job.id)
         run = workspace.runs.get(str(trial.run_id))
         assert (trial.params, run.model_id) == ({"batch_size": 8}, "large")
-        assert run.config["trainer"] == {"model_id": "large", "rows": 8, "shuffle": False}
+        assert run.config.trainer == {"model_id": "large", "rows": 8, "shuffle": False}
 
 
 def test_without_the_plugin_there_is_no_tuner(counting_workspace: Workspace) -> None:

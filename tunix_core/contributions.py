@@ -91,7 +91,7 @@ class TrainerContribution(Contribution):
 
     Args:
         request_fields: The setting that obeys a field of a
-            :class:`~tunix_core.runs.requests.TrainingRequest`, where their names differ.
+            :class:`~tunix_core.records.TrainingRequest`, where their names differ.
         execution_settings: Settings that say how a run is executed and leave what comes out of it
             as it is. A request that differs in them alone is the same run, see
             :meth:`~tunix_core.runs.Runs.create_or_resume`.

@@ -150,7 +150,6 @@ def run_demo(workspace: Workspace, config: DemoConfig, listener: Listener) -> De
     if verdict.regressed:
         raise TunixError(f"the trained model is worse than the untrained one: {verdict.reason}")
     version = workspace.models.promote(ARTIFACT, trained.id)
-    outcome = trained.result or {}
     summary = {
         "dataset_sha256": train.sha256,
         "train_items": train.trace_count,
@@ -159,8 +158,8 @@ def run_demo(workspace: Workspace, config: DemoConfig, listener: Listener) -> De
         "before": _scores(before),
         "after": _scores(after),
         "constant_answer_baseline": after[0].scorecard.metrics["constant_answer_baseline"],
-        "steps": outcome["steps"],
-        "tokens": outcome["tokens"],
+        "steps": trained.result and trained.result.steps,
+        "tokens": trained.result and trained.result.tokens,
         "seconds": {**watch.seconds, "total": watch.total()},
         "run_id": trained.id,
         "model_version": f"{version.artifact}@{version.version}",

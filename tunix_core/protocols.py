@@ -25,9 +25,8 @@ from tunix_core.records import (
     Trace,
     Verdict,
 )
+from tunix_core.records import StopReason as StopReason
 from tunix_core.search_space import SearchSpace
-
-StopReason = Literal["completed", "early_stopping", "cancelled", "time_budget", "terminated"]
 
 
 @frozen

@@ -12,6 +12,13 @@ from typing import Any, Literal, TypeVar
 
 from attrs import Attribute, field, frozen
 
+from tunix_core.run_config import Device as Device
+from tunix_core.run_config import RunConfig as RunConfig
+from tunix_core.run_config import RunMode as RunMode
+from tunix_core.run_config import RunResult as RunResult
+from tunix_core.run_config import StopReason as StopReason
+from tunix_core.run_config import TrainingRequest as TrainingRequest
+
 MAX_VERSION_CHARS = 64
 MAX_PROMPT_CHARS = 50_000
 MAX_ANSWER_CHARS = 50_000
@@ -313,7 +320,7 @@ class Run:
         dataset_key: The dataset it trains on.
         model_id: Preset or model that it starts from.
         mode: ``local`` trains, ``dry-run`` only validates.
-        config: The resolved configuration.
+        config: What was asked for, and what its trainer made of it.
         output_dir: Where the client wants it below ``outputs/``, else ``runs/<id>``; its files
             are in ``runs/<id>`` always.
         plugins: Versions of the plugins that were active.
@@ -323,7 +330,7 @@ class Run:
         exit_code: Exit code of the runner process.
         error: One line that says why it failed.
         token: Fencing token; it grows with every claim, and only its holder may write.
-        result: What the trainer returned: steps, tokens, final metrics.
+        result: What the trainer did, once it has returned.
         root: The workspace that it is in, when a service returned it.
     """
 
@@ -332,8 +339,8 @@ class Run:
     trainer: str
     dataset_key: str
     model_id: str
-    mode: Literal["local", "dry-run"]
-    config: Mapping[str, Any]
+    mode: RunMode
+    config: RunConfig
     output_dir: str
     plugins: Mapping[str, str]
     created_at: str
@@ -342,8 +349,14 @@ class Run:
     exit_code: int | None = None
     error: str | None = None
     token: int = 0
-    result: Mapping[str, Any] | None = None
+    result: RunResult | None = None
     root: Path | None = field(default=None, init=False, eq=False, repr=False)
+
+    @property
+    def datasets(self) -> dict[str, str]:
+        """The datasets that it reads, by use: ``train``, and ``eval`` when data is held out."""
+        held_out = self.config.eval_dataset_key
+        return {"train": self.dataset_key} | ({} if held_out is None else {"eval": held_out})
 
     @property
     def seconds(self) -> float | None:

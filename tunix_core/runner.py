@@ -15,15 +15,16 @@ from pathlib import Path
 
 from attrs import evolve
 
-from tunix_core.base.files import write_atomically
 from tunix_core.base.locks import FileLock
 from tunix_core.codec import structure
+from tunix_core.contributions import TRAINER
 from tunix_core.datasets.files import data_file
 from tunix_core.errors import TunixError
 from tunix_core.plugins.tools import PluginTools
-from tunix_core.protocols import GenerationConfig, Host, Trainer, TrainJob
-from tunix_core.records import Run
-from tunix_core.runs.config import RunConfig, trainer_config
+from tunix_core.protocols import GenerationConfig, Host, Trainer, TrainJob, TrainResult
+from tunix_core.records import Run, RunResult
+from tunix_core.runs.config import accepted_settings
+from tunix_core.runs.folder import RunFolder
 from tunix_core.runs.joining import created_run
 from tunix_core.runs.local_executor import stop_when_parent_dies
 from tunix_core.runs.reporter import RunReporter, SilentReporter
@@ -31,29 +32,18 @@ from tunix_core.workspace import Workspace
 
 
 def train(workspace: Workspace, run_id: str) -> None:
-    """Execute a run; its outcome is left in ``result.json``."""
+    """Execute a run; what its trainer did is left in its directory."""
     run = workspace.runs.get(run_id)
-    folder = workspace.paths.run(run.id)
-    config = workspace.runs.config(run)
-    reporter = RunReporter(run.id, folder, workspace.plugins, config.time_budget_s)
+    folder = RunFolder(workspace.paths.run(run.id))
+    reporter = RunReporter(run.id, folder, workspace.plugins, run.config.time_budget_s)
     signal.signal(signal.SIGTERM, lambda *_: reporter.terminate())
-    with FileLock(folder / "lock"):
-        (folder / "result.json").unlink(missing_ok=True)
-        for key in (run.dataset_key, config.eval_dataset_key):
-            if key is not None:
-                workspace.datasets.verify(key)
+    with FileLock(folder.lock):
+        folder.remove_result()
+        for key in run.datasets.values():
+            workspace.datasets.verify(key)
         trainer, job = _prepare(workspace, run)
-        _set_predictions_aside(folder)
-        result = trainer.fit(job, reporter)
-        outcome = {
-            "steps": result.steps,
-            "tokens": result.tokens,
-            "stop_reason": result.stop_reason,
-            "metrics": dict(result.metrics),
-            "timings": dict(result.timings),
-            "hardware": dict(result.hardware),
-        }
-        write_atomically(folder / "result.json", json.dumps(outcome) + "\n")
+        folder.set_predictions_aside()
+        folder.write_result(_result(trainer.fit(job, reporter), run.trainer))
 
 
 def join(workspace: Workspace, run_id: str) -> None:
@@ -66,29 +56,34 @@ def join(workspace: Workspace, run_id: str) -> None:
 
 def _prepare(workspace: Workspace, run: Run) -> tuple[Trainer, TrainJob]:
     """The trainer of a run and its job, the same on every host; opens no database."""
-    config = structure(RunConfig, run.config, "run config")
-    provided, settings, _ = trainer_config(workspace.plugins, run.trainer, config)
-    keys = {"train": run.dataset_key, "eval": config.eval_dataset_key}
-    folders = {use: workspace.paths.dataset(key) for use, key in keys.items() if key is not None}
+    provided = workspace.plugins.find(TRAINER, run.trainer)
+    settings = accepted_settings(provided, run)
     trainer = provided.create()
+    folders = {use: workspace.paths.dataset(key) for use, key in run.datasets.items()}
     return trainer, TrainJob(
         run_id=run.id,
         data={use: data_file(folder) for use, folder in folders.items()},
         output_dir=workspace.paths.run(run.id),
         config=settings,
         tools=PluginTools(workspace.plugins),
-        template=config.template,
-        seed=config.seed,
+        template=run.config.template,
+        seed=run.config.seed,
         resume=True,
     )
 
 
-def _set_predictions_aside(folder: Path) -> None:
-    """Keep what the run's model has answered so far, but not as answers of the model to come."""
-    answered = folder / "predictions"
-    if answered.exists():
-        earlier = sum(1 for _ in folder.glob("predictions-before-*"))
-        answered.rename(folder / f"predictions-before-{earlier + 1}")
+def _result(returned: TrainResult, trainer: str) -> RunResult:
+    """What a trainer did, checked."""
+    fields = {
+        "steps": returned.steps,
+        "tokens": returned.tokens,
+        "stop_reason": returned.stop_reason,
+        "metrics": dict(returned.metrics),
+        "timings": dict(returned.timings),
+        "hardware": dict(returned.hardware),
+    }
+    # JSON has plain numbers for those of a library's own kind.
+    return structure(RunResult, json.loads(json.dumps(fields)), f"result of {trainer}")
 
 
 def predict(workspace: Workspace, run_id: str, dataset_key: str, generation: str) -> None:

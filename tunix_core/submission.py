@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from tunix_core.base.files import write_atomically
+from tunix_core.codec import unstructure
 from tunix_core.contributions import TRAINER
 from tunix_core.errors import UsageError
 from tunix_core.records import Evaluation, Run
+from tunix_core.runs.folder import RunFolder
 from tunix_core.workspace import Workspace
 
 MANIFEST = "submission_manifest.json"
@@ -50,18 +52,19 @@ def write_submission(
     run = workspace.runs.get(run_id)
     if run.status != "completed":
         raise UsageError(f"run {run.id} cannot be submitted: its status is {run.status}")
-    folder = workspace.paths.run(run.id)
+    folder = RunFolder(workspace.paths.run(run.id))
     for part in workspace.plugins.find(TRAINER, run.trainer).contribution.leaves:
         shutil.rmtree(target / part, ignore_errors=True)
-        if (folder / part).is_dir():
-            shutil.copytree(folder / part, target / part, copy_function=_link)
+        if (folder.path / part).is_dir():
+            shutil.copytree(folder.path / part, target / part, copy_function=_link)
+    last = _last_checkpoint(folder)
     manifest = {
         **(facts or {}),
-        "run": {"id": run.id, "completed_at": run.completed_at, **(run.result or {})},
+        "run": {"id": run.id, "completed_at": run.completed_at, **(unstructure(run.result) or {})},
         "trainer": run.trainer,
-        "config": run.config,
+        "config": unstructure(run.config),
         "datasets": _datasets(workspace, run),
-        "checkpoint": _last_checkpoint(folder),
+        "checkpoint": last and last.relative_to(workspace.paths.root).as_posix(),
         "evaluations": {name: _scores(held) for name, held in (evaluations or {}).items()},
         "versions": _versions(),
     }
@@ -72,19 +75,18 @@ def write_submission(
 
 
 def _datasets(workspace: Workspace, run: Run) -> dict[str, dict[str, Any]]:
-    keys = {"train": run.dataset_key, "held_out": run.config.get("eval_dataset_key")}
-    held = {use: workspace.datasets.manifest(key) for use, key in keys.items() if key is not None}
+    names = {"train": "train", "eval": "held_out"}
+    held = {use: workspace.datasets.manifest(key) for use, key in run.datasets.items()}
     return {
-        use: {"key": one.dataset_key, "sha256": one.sha256, "items": one.trace_count}
+        names[use]: {"key": one.dataset_key, "sha256": one.sha256, "items": one.trace_count}
         for use, one in held.items()
     }
 
 
-def _last_checkpoint(folder: Path) -> str | None:
-    """The newest numbered checkpoint, relative to the workspace."""
-    numbered = (path for path in (folder / "checkpoints").glob("*") if path.name.isdigit())
-    last = max(numbered, key=lambda path: int(path.name), default=None)
-    return None if last is None else f"runs/{folder.name}/checkpoints/{last.name}"
+def _last_checkpoint(folder: RunFolder) -> Path | None:
+    """The newest numbered checkpoint."""
+    numbered = (path for path in folder.checkpoints.glob("*") if path.name.isdigit())
+    return max(numbered, key=lambda path: int(path.name), default=None)
 
 
 def _scores(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, Any]]:

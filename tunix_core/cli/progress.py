@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from datetime import timedelta
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import click
-
-from tunix_core.base import jsonl
 
 if TYPE_CHECKING:
     from tunix_core.records import Run
@@ -112,30 +108,31 @@ class TrainingProgress:
     """
 
     def __init__(self, workspace: Workspace, run: Run) -> None:
-        self._folder = workspace.paths.run(run.id)
+        # Imported by those that train alone.
+        from tunix_core.runs.folder import RunFolder
+
+        self._folder = RunFolder(workspace.paths.run(run.id))
         self._bar: Any = None
         self._step = 0
         # An earlier attempt's plan lies here until the runner has cut its metrics back.
-        self._stale = _version(self._folder / "progress.json")
+        self._stale = self._folder.plan_version()
 
     def __call__(self) -> None:
         if self._bar is None and not self._open():
             return
-        line = jsonl.last(self._folder / "metrics.jsonl")
-        latest = {} if line is None else json.loads(line)
-        if latest.get("step", 0) > self._step:
+        latest = self._folder.metrics.last()
+        if latest is not None and latest["step"] > self._step:
             self._bar.advance(latest["step"] - self._step, _detail(latest))
             self._step = latest["step"]
 
     def _open(self) -> bool:
-        path = self._folder / "progress.json"
-        if _version(path) in (None, self._stale):
+        if self._folder.plan_version() in (None, self._stale):
             return False
-        plan = json.loads(path.read_text(encoding="utf-8"))
-        if plan["total_steps"] == 0:
+        plan = self._folder.plan()
+        if plan is None or plan.total_steps == 0:
             return False
-        self._step = plan["resumed_from"]
-        self._bar = Progress(plan["total_steps"], "training", done=self._step)
+        self._step = plan.resumed_from
+        self._bar = Progress(plan.total_steps, "training", done=self._step)
         self._bar.__enter__()
         return True
 
@@ -151,14 +148,6 @@ class TrainingProgress:
         if self._bar is not None:
             self()
             self._bar.__exit__(kind, error, trace)
-
-
-def _version(path: Path) -> tuple[int, int] | None:
-    """Changes whenever the file is replaced; None when there is none."""
-    if not path.exists():
-        return None
-    status = path.stat()
-    return status.st_ino, status.st_mtime_ns
 
 
 def _detail(latest: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,10 +15,9 @@ from tunix_core.cli._output import emit, json_option, print_fields, print_table,
 from tunix_core.cli.progress import TrainingProgress
 from tunix_core.codec import unstructure
 from tunix_core.errors import TunixError, UsageError
-from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus
+from tunix_core.records import TERMINAL_STATUSES, Run, RunMode, RunResult, RunStatus
 from tunix_core.runs import joining
 from tunix_core.runs.log import RunLog
-from tunix_core.runs.requests import Mode
 from tunix_core.workspace import Workspace
 
 
@@ -88,7 +88,7 @@ def start(
     if or_resume:
         run = workspace.runs.create_or_resume(dataset_key, trainer, settings, **request)
     else:
-        mode: Mode = "dry-run" if dry_run else "local"
+        mode: RunMode = "dry-run" if dry_run else "local"
         run = workspace.runs.create(dataset_key, trainer, settings, mode=mode, **request)
     _execute(workspace, run, detach, as_json)
 
@@ -168,7 +168,7 @@ def list_runs(
             "status": run.status,
             "model": run.model_id,
             "dataset": run.dataset_key,
-            "steps": (run.result or {}).get("steps", ""),
+            "steps": run.result.steps if run.result else "",
             "created": run.created_at[:19],
         }
         for run in runs
@@ -190,7 +190,6 @@ def show(workspace: Workspace, run_id: str, as_json: bool) -> None:
 
 
 def _print_run(run: Run) -> None:
-    result = run.result or {}
     rows = [
         ("id", run.id),
         ("status", run.status),
@@ -200,16 +199,19 @@ def _print_run(run: Run) -> None:
         ("started", run.started_at or ""),
         ("completed", run.completed_at or ""),
         ("error", run.error or ""),
-        ("stop_reason", result.get("stop_reason", "")),
-        ("steps", result.get("steps", "")),
-        *result.get("metrics", {}).items(),
-        *result.get("timings", {}).items(),
-        *result.get("hardware", {}).items(),
+        *(() if run.result is None else _outcome(run.result)),
         ("mode", "" if run.mode == "local" else run.mode),
         ("directory", f"runs/{run.id}"),
         ("output_dir", "" if run.output_dir.endswith(run.id) else run.output_dir),
     ]
     print_fields((name, value) for name, value in rows if value != "")
+
+
+def _outcome(result: RunResult) -> Iterator[tuple[str, Any]]:
+    yield "stop_reason", result.stop_reason
+    yield "steps", result.steps
+    for figures in (result.metrics, result.timings, result.hardware):
+        yield from figures.items()
 
 
 @command.command()

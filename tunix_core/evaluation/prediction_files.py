@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tunix_core.base.paths import WorkspacePaths, confined
+from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import unstructure
 from tunix_core.records import Completion
+from tunix_core.runs.folder import RunFolder
 
 DATA = "predictions.jsonl"
 META = "predictions_meta.json"
@@ -15,7 +16,7 @@ META = "predictions_meta.json"
 
 def folder_of(paths: WorkspacePaths, run_id: str, dataset_key: str) -> Path:
     """Where a run's predictions for a dataset lie."""
-    return confined(paths.run(run_id), "predictions", dataset_key)
+    return RunFolder(paths.run(run_id)).predictions(dataset_key)
 
 
 def format_line(completion: Completion) -> str:

@@ -31,8 +31,8 @@ from tunix_core.protocols import Executor, GenerationConfig, LoadRequest, Predic
 from tunix_core.records import Completion, Item, Prompt, Run
 from tunix_core.rendering import render
 from tunix_core.runs import Runs
+from tunix_core.runs.folder import LOCK, RunFolder
 from tunix_core.runs.processes import run_to_end
-from tunix_core.runs.service import RunConfig
 
 Progress = Callable[[int, int], None]
 
@@ -99,7 +99,7 @@ class Predictions:
             ConflictError: Predictions made with another generation config are there already.
         """
         run = self._runs.get(run_id)
-        if not (self._paths.run(run.id) / "model").is_dir():
+        if not RunFolder(self._paths.run(run.id)).model.is_dir():
             raise NotFoundError(f"run {run.id} has no model", f"its status is {run.status}")
         generation = generation or GenerationConfig()
         total = self._datasets.manifest(dataset_key).trace_count * generation.samples
@@ -129,7 +129,7 @@ class Predictions:
         run = self._runs.get(run_id)
         folder = self.folder(run.id, dataset_key)
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "lock"):
+        with FileLock(folder / LOCK):
             if read_meta(folder) is not None:
                 return
             data = folder / DATA
@@ -143,7 +143,7 @@ class Predictions:
             ]
             with jsonl.resume(data) as out:
                 if missing:
-                    _append(out, self._predictor(run, generation), missing, _template(run))
+                    _append(out, self._predictor(run, generation), missing, run.config.template)
             meta = {
                 "run_id": run.id,
                 "model_id": run.model_id,
@@ -185,12 +185,8 @@ class Predictions:
 
     def _predictor(self, run: Run, generation: GenerationConfig) -> Predictor:
         trainer = self._plugins.find(TRAINER, run.trainer).create()
-        model_dir = self._paths.run(run.id) / "model"
+        model_dir = RunFolder(self._paths.run(run.id)).model
         return trainer.load(LoadRequest(model_dir=model_dir, generation=generation))
-
-
-def _template(run: Run) -> str:
-    return structure(RunConfig, run.config, "run config").template
 
 
 def _append(

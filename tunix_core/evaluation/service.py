@@ -23,6 +23,7 @@ from tunix_core.plugins import Plugins, ProvidedEvaluator
 from tunix_core.protocols import Evaluator, GenerationConfig
 from tunix_core.records import TERMINAL_STATUSES, Evaluation, Item, Run, Score, located
 from tunix_core.runs import Runs
+from tunix_core.runs.folder import LOCK, RunFolder
 from tunix_core.store import Store
 from tunix_core.store.evaluations import LeaderboardFilters
 
@@ -247,9 +248,9 @@ class Evaluations:
         on_progress: Progress | None,
     ) -> PredictionSet:
         self._datasets.manifest(dataset_key)
-        folder = self._paths.run(run.id) / "evaluations"
+        folder = RunFolder(self._paths.run(run.id)).evaluations
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "lock", WAIT_S):
+        with FileLock(folder / LOCK, WAIT_S):
             if generation is None:
                 with suppress(NotFoundError):
                     return self._predictions.read(run.id, dataset_key)
@@ -319,14 +320,12 @@ class Evaluations:
         file = f"{name}-{version}-{predictions.sha256[:16]}.jsonl"
         # Without items there may be no dataset, and its key may be any text.
         folder = predictions.dataset_key if items else NO_ITEMS
-        return self._paths.run(predictions.run_id) / "evaluations" / folder / file
+        return RunFolder(self._paths.run(predictions.run_id)).evaluations / folder / file
 
 
 def _own_dataset(run: Run) -> str:
     """The run's held-out data, else the data that it trains on."""
-    request = run.config.get("request") or {}
-    held_out = run.config.get("eval_dataset_key") or request.get("eval_dataset_key")
-    return str(held_out or run.dataset_key)
+    return run.config.eval_dataset_key or run.dataset_key
 
 
 def _stored(time: datetime) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from tunix_core.base.clock import new_id, now
 from tunix_core.base.files import atomic_file, copy_tree
 from tunix_core.base.paths import WorkspacePaths
+from tunix_core.codec import unstructure
 from tunix_core.contributions import REGISTRY
 from tunix_core.datasets import Datasets
 from tunix_core.errors import (
@@ -25,6 +26,7 @@ from tunix_core.plugins import Plugins
 from tunix_core.protocols import Registry
 from tunix_core.records import Evaluation, ModelArtifact, ModelVersion
 from tunix_core.runs import Runs
+from tunix_core.runs.folder import RunFolder
 from tunix_core.store import Store
 
 DEFAULT_REGISTRY = "local"
@@ -106,7 +108,7 @@ class Models:
                 "use up to 64 letters, digits, '.', '_' and '-', the first a letter or digit",
             )
         run = self._runs.get(run_id)
-        model = self._paths.run(run.id) / "model"
+        model = RunFolder(self._paths.run(run.id)).model
         if run.status != "completed" or not model.is_dir():
             raise UsageError(
                 f"run {run.id} cannot be promoted: its status is {run.status}",
@@ -125,7 +127,7 @@ class Models:
             source_run_id=run.id,
             registry=provided.full_name,
             metrics={_metric(e): e.score for e in reversed(evaluations)},
-            config=run.config,
+            config=unstructure(run.config),
             provenance={
                 "dataset_key": run.dataset_key,
                 "dataset_sha256": self._datasets.manifest(run.dataset_key).sha256,

@@ -97,8 +97,8 @@ def _runs(store: Store) -> list[dict[str, Any]]:
             "status": status(run),
             "model": run.model_id,
             "dataset": run.dataset_key,
-            "steps": (run.result or {}).get("steps"),
-            "loss": ((run.result or {}).get("metrics") or {}).get("loss"),
+            "steps": run.result and run.result.steps,
+            "loss": run.result and run.result.metrics.get("loss"),
             "created": when(run.created_at),
         }
         for run in store.runs.select({}, NEWEST, 0)

@@ -1,36 +1,35 @@
-"""What lies in a run's directory, for those who look on."""
+"""A run's directory: the names of its files, what they hold, and how they are written."""
 
 from __future__ import annotations
 
-import json
-import os
-import stat
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
-from typing import Any
 
 from attrs import frozen
 
-from tunix_core.base import jsonl
-from tunix_core.errors import ConfinementError, NotFoundError
+from tunix_core.base.paths import confined
+from tunix_core.codec import unstructure
+from tunix_core.records import Run, RunResult
+from tunix_core.runs import stored
+from tunix_core.runs.log import RunLog
+from tunix_core.runs.metrics import Metrics
 
 LOCK = "lock"
-LOCK_SUFFIX = ".lock"
+_RUN = "run.json"
 
 
 @frozen
-class Artifact:
-    """A file of a run.
+class TrainingPlan:
+    """What a trainer said when it began.
 
     Args:
-        name: Its name.
-        path: Its path below the run's directory, with ``/``.
-        size: Its size in bytes.
+        total_steps: Steps to take in all.
+        resumed_from: The step that the present attempt went on from.
     """
 
-    name: str
-    path: str
-    size: int
+    total_steps: int
+    resumed_from: int
 
 
 @frozen
@@ -50,80 +49,129 @@ class RunProgress:
     loss: float | None = None
 
 
-def artifacts(folder: Path) -> list[Artifact]:
-    """The plain files in a directory and below it, sorted by path; locks are left out."""
-    root = folder.resolve()
-    found = []
-    for directory, _, names in os.walk(root):
-        for name in names:
-            path = Path(directory, name)
-            size = _size(path, root)
-            if size is not None:
-                found.append(Artifact(name, path.relative_to(root).as_posix(), size))
-    return sorted(found, key=lambda artifact: artifact.path)
+@frozen
+class RunFolder:
+    """The files of one run.
 
+    Every reader raises IntegrityError, which names the file, for one that is damaged.
 
-def artifact(folder: Path, path: str) -> Path:
-    """A file of a directory by its path in it.
-
-    Raises:
-        ConfinementError: The path leaves the directory, symbolic links resolved.
-        NotFoundError: There is no such file.
+    Args:
+        path: The directory; it need not exist yet.
     """
-    root = folder.resolve()
-    try:
-        wanted = root.joinpath(path)
-        inside = wanted.resolve().is_relative_to(root)
-        size = _size(wanted, root)
-    except (OSError, RuntimeError, ValueError):
-        # A loop of links, or a name that is too long or that no file can have.
-        raise NotFoundError(f"artifact {path!r} not found") from None
-    if not inside:
-        raise ConfinementError(f"artifact {path!r} leaves the run's directory")
-    if size is None:
-        raise NotFoundError(f"artifact {path!r} not found", "see: tunix-rt runs artifacts RUN")
-    return wanted.resolve()
 
+    path: Path
 
-def progress(folder: Path) -> RunProgress:
-    """How far the run in a directory is, by what its reporter wrote."""
-    plan = folder / "progress.json"
-    if not plan.exists():
-        return RunProgress()
-    begun = json.loads(plan.read_text(encoding="utf-8"))
-    last = last_metrics(folder) or {}
-    loss = last.get("loss")
-    return RunProgress(
-        step=last.get("step", begun["resumed_from"]),
-        total_steps=begun["total_steps"],
-        resumed_from=begun["resumed_from"],
-        loss=float(loss) if isinstance(loss, int | float) else None,
-    )
+    @property
+    def lock(self) -> Path:
+        """Held by the process that trains."""
+        return self.path / LOCK
 
+    @property
+    def model(self) -> Path:
+        """Directory of the usable model."""
+        return self.path / "model"
 
-def metrics(folder: Path) -> Iterator[dict[str, Any]]:
-    """The recorded steps, in order; a line still being written is left out."""
-    yield from map(json.loads, jsonl.whole_lines(folder / "metrics.jsonl"))
+    @property
+    def checkpoints(self) -> Path:
+        """Directory of the checkpoints."""
+        return self.path / "checkpoints"
 
+    @property
+    def evaluations(self) -> Path:
+        """Directory of judgements, item by item."""
+        return self.path / "evaluations"
 
-def last_metrics(folder: Path) -> dict[str, Any] | None:
-    """The newest recorded step."""
-    line = jsonl.last(folder / "metrics.jsonl")
-    fields: dict[str, Any] | None = None if line is None else json.loads(line)
-    return fields
+    def predictions(self, dataset_key: str) -> Path:
+        """Directory of what the model answers to a dataset."""
+        return confined(self.path, "predictions", dataset_key)
 
+    def set_predictions_aside(self) -> None:
+        """Keep what the model has answered so far, but not as answers of the model to come."""
+        answered = self.path / "predictions"
+        if answered.exists():
+            earlier = sum(1 for _ in self.path.glob("predictions-before-*"))
+            answered.rename(self.path / f"predictions-before-{earlier + 1}")
 
-def _size(path: Path, root: Path) -> int | None:
-    """Size of a plain file that lies below ``root``; None of anything else."""
-    try:
-        if (
-            path.name == LOCK
-            or path.suffix == LOCK_SUFFIX
-            or not path.resolve().is_relative_to(root)
-        ):
+    def log(self) -> RunLog:
+        """What the run's processes print; empty until it has started."""
+        return RunLog(self.path / "log.jsonl")
+
+    def log_of(self, host: str, process: int) -> RunLog:
+        """What a process of a further host prints."""
+        return RunLog(self.path / f"log-{host}-{process}.jsonl")
+
+    def describe(self, run: Run) -> None:
+        """Write a run down, and its configuration alone, for who does without the database."""
+        described = unstructure(run)
+        stored.write(self.path / "config.json", described["config"], indent=2)
+        stored.write(self.path / _RUN, described, indent=2)
+
+    def run(self) -> Run | None:
+        """The run as it was last described."""
+        return stored.read(self.path / _RUN, Run)
+
+    @property
+    def metrics(self) -> Metrics:
+        """The recorded steps."""
+        return Metrics(self.path / "metrics.jsonl")
+
+    def begin(self, plan: TrainingPlan) -> FileIO:
+        """Note that training begins; returns the metrics, without later steps, to append to."""
+        metrics = self.metrics.open_after(plan.resumed_from)
+        stored.write(self._plan, unstructure(plan))
+        return metrics
+
+    def plan(self) -> TrainingPlan | None:
+        """What the trainer said when it last began."""
+        return stored.read(self._plan, TrainingPlan)
+
+    def plan_version(self) -> tuple[int, int] | None:
+        """Another one for each attempt that begins; None before the first."""
+        try:
+            status = self._plan.stat()
+        except FileNotFoundError:
             return None
-        status = path.stat()
-    except (OSError, RuntimeError):
-        # It has vanished, or is a loop of links.
-        return None
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
+        return status.st_ino, status.st_mtime_ns
+
+    def progress(self) -> RunProgress:
+        """How far the run is, by what its reporter wrote."""
+        plan = self.plan()
+        if plan is None:
+            return RunProgress()
+        last = self.metrics.last() or {}
+        loss = last.get("loss")
+        return RunProgress(
+            step=last.get("step", plan.resumed_from),
+            total_steps=plan.total_steps,
+            resumed_from=plan.resumed_from,
+            loss=float(loss) if isinstance(loss, int | float) else None,
+        )
+
+    def result(self) -> RunResult | None:
+        """What the trainer did; None until it has returned."""
+        return stored.read(self._result, RunResult)
+
+    def write_result(self, result: RunResult) -> None:
+        """Leave what the trainer did for the worker."""
+        stored.write(self._result, unstructure(result))
+
+    def remove_result(self) -> None:
+        """A new attempt has none."""
+        self._result.unlink(missing_ok=True)
+
+    @property
+    def _plan(self) -> Path:
+        return self.path / "progress.json"
+
+    @property
+    def _result(self) -> Path:
+        return self.path / "result.json"
+
+
+def described(runs: Path) -> Iterator[RunFolder]:
+    """The directories of runs that have been written down.
+
+    Args:
+        runs: Where the runs of a workspace lie.
+    """
+    return (RunFolder(path.parent) for path in runs.glob(f"*/{_RUN}"))

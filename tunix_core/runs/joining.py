@@ -6,17 +6,15 @@ log does not work across hosts. A further host reads the run as it was created f
 
 from __future__ import annotations
 
-import json
 import os
 import socket
-from pathlib import Path
 
 from tunix_core.base.lookup import by_beginning
 from tunix_core.base.paths import WorkspacePaths
-from tunix_core.codec import structure
-from tunix_core.errors import ConflictError
+from tunix_core.errors import ConflictError, NotFoundError
 from tunix_core.protocols import Executor, ProcessRequest
 from tunix_core.records import Run
+from tunix_core.runs.folder import RunFolder, described
 from tunix_core.runs.local_executor import LocalExecutor
 from tunix_core.runs.processes import run_to_end
 
@@ -30,14 +28,17 @@ def created_run(paths: WorkspacePaths, run_id: str) -> Run:
 
     Raises:
         NotFoundError: None or several runs match.
+        IntegrityError: What describes it is damaged.
     """
 
-    def created(beginning: str) -> list[Path]:
-        files = paths.runs.glob("*/run.json")
-        return [file for file in files if file.parent.name.startswith(beginning)]
+    def beginning_with(beginning: str) -> list[RunFolder]:
+        return [each for each in described(paths.runs) if each.path.name.startswith(beginning)]
 
-    file = by_beginning("run", run_id, created, f"looked in {paths.runs}")
-    return structure(Run, json.loads(file.read_text("utf-8")), "run")
+    hint = f"looked in {paths.runs}"
+    run = by_beginning("run", run_id, beginning_with, hint).run()
+    if run is None:
+        raise NotFoundError(f"run {run_id!r} not found", hint)
+    return run
 
 
 def join(paths: WorkspacePaths, run_id: str, executor: Executor | None = None) -> None:
@@ -54,9 +55,9 @@ def join(paths: WorkspacePaths, run_id: str, executor: Executor | None = None) -
         ConflictError: The run has ended already.
         TunixError: This host's part failed; the message is the last line it wrote.
     """
-    folder = paths.run(run_id)
-    if (folder / "result.json").exists():
+    folder = RunFolder(paths.run(run_id))
+    if folder.result() is not None:
         raise ConflictError(f"run {run_id} has ended", "resume it on the first host, then join")
-    log = folder / f"log-{socket.gethostname()}-{os.getpid()}.jsonl"
+    log = folder.log_of(socket.gethostname(), os.getpid()).path
     request = ProcessRequest(job="join", workspace=paths.root, arguments=(run_id,), log=log)
     run_to_end(executor or LocalExecutor(), request, poll=lambda: None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import contextlib
 import json
 import os
 import sys
@@ -15,13 +14,10 @@ from typing import Any, Literal, Self
 from attrs import frozen
 
 from tunix_core.base import jsonl
-from tunix_core.base.clock import new_id, now
+from tunix_core.base.clock import now
 
 Stream = Literal["stdout", "stderr"]
 
-LOG = "log.jsonl"
-# Runs of the first version have their log as plain text.
-PLAIN_LOG = "log.txt"
 STREAMS: tuple[Stream, ...] = ("stdout", "stderr")
 MAX_CHUNK_BYTES = 64 * 1024
 # How long a line without an end is waited for.
@@ -223,31 +219,6 @@ class _Pieces:
         text = self._decode(self._rest, final)
         self._rest = b""
         return [text] if text else []
-
-
-def run_log(folder: Path) -> RunLog:
-    """The log of the run in a directory; one that is plain text is taken over into it."""
-    log = RunLog(folder / LOG)
-    plain = folder / PLAIN_LOG
-    if not log.path.exists() and plain.is_file():
-        # A directory that cannot be written to has a log that cannot be read, no more.
-        with contextlib.suppress(OSError):
-            _take_over(plain, log.path)
-    return log
-
-
-def _take_over(plain: Path, path: Path) -> None:
-    temporary = path.with_name(f".{new_id()}")
-    try:
-        with plain.open("rb") as text, LogWriter(temporary) as writer:
-            while data := text.read(MAX_CHUNK_BYTES):
-                writer.feed("stdout", data)
-        # Unlike a rename it leaves alone what another process has made meanwhile.
-        with contextlib.suppress(FileExistsError):
-            path.hardlink_to(temporary)
-    finally:
-        temporary.unlink(missing_ok=True)
-    plain.unlink(missing_ok=True)
 
 
 def _cut(line: bytes) -> list[bytes]:

@@ -7,19 +7,17 @@ import os
 import time
 from collections.abc import Mapping
 from io import FileIO
-from itertools import takewhile
-from pathlib import Path
 from typing import Any
 
 from tunix_core.base import jsonl
 from tunix_core.base.clock import now
-from tunix_core.base.files import atomic_file, write_atomically
 from tunix_core.plugins import Plugins
-from tunix_core.protocols import StopReason
+from tunix_core.records import StopReason
+from tunix_core.runs.folder import RunFolder, TrainingPlan
 
 
 class RunReporter:
-    """Writes ``metrics.jsonl`` and ``progress.json`` in a run's directory.
+    """Writes the metrics and the plan of a run into its directory.
 
     A line of metrics holds the deterministic values at the top level and everything that a
     clock had a part in under ``timings``.
@@ -32,7 +30,7 @@ class RunReporter:
     """
 
     def __init__(
-        self, run_id: str, folder: Path, plugins: Plugins, time_budget_s: float | None
+        self, run_id: str, folder: RunFolder, plugins: Plugins, time_budget_s: float | None
     ) -> None:
         self._run_id = run_id
         self._folder = folder
@@ -42,11 +40,7 @@ class RunReporter:
         self._metrics: FileIO | None = None
 
     def begin(self, total_steps: int, resumed_from: int) -> None:
-        path = self._folder / "metrics.jsonl"
-        _cut_back(path, resumed_from)
-        self._metrics = jsonl.resume(path)
-        progress = {"total_steps": total_steps, "resumed_from": resumed_from}
-        write_atomically(self._folder / "progress.json", json.dumps(progress) + "\n")
+        self._metrics = self._folder.begin(TrainingPlan(total_steps, resumed_from))
 
     def step(
         self, step: int, values: Mapping[str, float], timings: Mapping[str, float] | None = None
@@ -63,7 +57,7 @@ class RunReporter:
             step=step,
             values=values,
             timings=measured,
-            folder=self._folder,
+            folder=self._folder.path,
         )
 
     def log(self, message: str) -> None:
@@ -109,12 +103,3 @@ class SilentReporter:
 def _print(message: str) -> None:
     """A line for the log of this process, unbuffered."""
     os.write(1, (message + "\n").encode())
-
-
-def _cut_back(path: Path, step: int) -> None:
-    """Keep the metrics up to ``step``: later ones belong to work that is done again."""
-    if not path.exists():
-        return
-    kept = takewhile(lambda line: json.loads(line)["step"] <= step, jsonl.whole_lines(path))
-    with atomic_file(path) as out:
-        out.writelines(kept)

@@ -1,17 +1,15 @@
-"""What a client asks a trainer for in the words of the wire contract, and its translation."""
+"""A training request in the words of the wire contract: as settings of a trainer, as a manifest."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-from attrs import field, fields_dict, frozen
+from attrs import fields_dict
 
 from tunix_core.plugins import ProvidedTrainer
-
-Device = Literal["cpu", "cuda", "auto"]
-Mode = Literal["local", "dry-run"]
+from tunix_core.records import TrainingRequest
 
 # The fields that a trainer's settings may obey, in the order of the training manifest.
 SETTING_FIELDS = (
@@ -23,45 +21,6 @@ SETTING_FIELDS = (
     "max_seq_length",
     "device",
 )
-
-
-@frozen(kw_only=True)
-class TrainingRequest:
-    """A training run as it was asked for.
-
-    Args:
-        dataset_key: The dataset to train on.
-        model_id: Preset or model to start from.
-        output_dir: Where the run is found besides ``runs/<id>``, below ``outputs/``; or None.
-        learning_rate: Peak learning rate.
-        weight_decay: Decoupled weight decay.
-        num_epochs: Passes over the data.
-        batch_size: Sequences in a step.
-        max_seq_length: Longest sequence in tokens.
-        device: Where to train.
-        mode: ``local`` trains, ``dry-run`` only validates.
-        trainer: Name of the trainer.
-        settings: The trainer's own settings; they win over the fields above.
-        seed: Seed of initialisation and data order.
-        eval_dataset_key: Dataset for the loss during training.
-        time_budget_s: Seconds after which training ends with a usable model.
-    """
-
-    dataset_key: str
-    model_id: str
-    output_dir: str | None = None
-    learning_rate: float = 2e-5
-    weight_decay: float = 0.01
-    num_epochs: int = 3
-    batch_size: int = 8
-    max_seq_length: int = 2048
-    device: Device = "auto"
-    mode: Mode = "local"
-    trainer: str = "jax"
-    settings: Mapping[str, Any] = field(factory=dict)
-    seed: int = 0
-    eval_dataset_key: str | None = None
-    time_budget_s: float | None = None
 
 
 def setting_names(provided: ProvidedTrainer) -> dict[str, str]:
@@ -83,18 +42,25 @@ def setting_names(provided: ProvidedTrainer) -> dict[str, str]:
     return {name: setting for name, setting in names.items() if setting in known}
 
 
-def trainer_settings(
-    provided: ProvidedTrainer, request: TrainingRequest
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """A request as settings of a trainer, and the fields for which it has no setting.
+def trainer_settings(provided: ProvidedTrainer, request: TrainingRequest) -> dict[str, Any]:
+    """A request as settings of a trainer.
+
+    Raises:
+        UsageError: The trainer's plugin is broken.
+    """
+    meant = {setting: getattr(request, name) for name, setting in setting_names(provided).items()}
+    return {**meant, **request.settings}
+
+
+def without_effect(provided: ProvidedTrainer) -> str | None:
+    """A line about the fields of a request for which a trainer has no setting.
 
     Raises:
         UsageError: The trainer's plugin is broken.
     """
     names = setting_names(provided)
-    settings = {setting: getattr(request, name) for name, setting in names.items()}
-    left_out = tuple(name for name in SETTING_FIELDS if name not in names)
-    return {**settings, **request.settings}, left_out
+    left_out = ", ".join(name for name in SETTING_FIELDS if name not in names)
+    return f"{provided.full_name} has no setting for: {left_out}" if left_out else None
 
 
 def training_manifest(request: TrainingRequest) -> dict[str, Any]:

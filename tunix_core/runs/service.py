@@ -3,42 +3,52 @@
 from __future__ import annotations
 
 import builtins
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, get_args
-from uuid import UUID, uuid5
+from typing import Any
 
 from attrs import evolve
 
-from tunix_core.base.clock import new_id, now
+from tunix_core.base.clock import now
 from tunix_core.base.lookup import by_beginning
 from tunix_core.base.paths import WorkspacePaths
-from tunix_core.codec import canonical_json, structure, unstructure
 from tunix_core.contributions import TRAINER
 from tunix_core.datasets import Datasets
-from tunix_core.errors import ConflictError, TunixError, UsageError
-from tunix_core.plugins import Plugins, ProvidedTrainer
-from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus, RunTotal, located
-from tunix_core.rendering import TEMPLATES
-from tunix_core.runs import folder as run_files
-from tunix_core.runs import output_dirs
-from tunix_core.runs.config import RunConfig, trainer_config
+from tunix_core.errors import ConflictError, TunixError
+from tunix_core.plugins import Plugins
+from tunix_core.records import (
+    TERMINAL_STATUSES,
+    Run,
+    RunConfig,
+    RunMode,
+    RunResult,
+    RunStatus,
+    RunTotal,
+    TrainingRequest,
+    located,
+)
+from tunix_core.runs import artifacts, output_dirs
+from tunix_core.runs.artifacts import Artifact
+from tunix_core.runs.config import resolve
+from tunix_core.runs.creation import (
+    Accepted,
+    RunRequest,
+    accept,
+    own_dir,
+    pending_run,
+    request_id,
+)
 from tunix_core.runs.dry_run import dry_run, find_datasets
-from tunix_core.runs.folder import Artifact, RunProgress
-from tunix_core.runs.log import RunLog, RunOutput, run_log
+from tunix_core.runs.folder import RunFolder, RunProgress
+from tunix_core.runs.log import RunLog, RunOutput
 from tunix_core.runs.processes import POLL_S
-from tunix_core.runs.requests import Mode, TrainingRequest
+from tunix_core.runs.requests import without_effect
 from tunix_core.store import Store
-
-__all__ = ["RunConfig", "Runs"]
 
 LEASE_S = 15.0
 CANCELLED_MEANWHILE = "cancelled while its worker stopped"
-# Names the run of a request, see :meth:`Runs.create_or_resume`.
-REQUESTS = UUID("6f0d3a5e-6a0b-4f7c-9f43-3a1d7d1f6f52")
 RESUMABLE: tuple[RunStatus, ...] = ("failed", "cancelled", "timeout")
 
 
@@ -63,7 +73,7 @@ class Runs:
         template: str = "show_your_work",
         eval_dataset_key: str | None = None,
         time_budget_s: float | None = None,
-        mode: Mode = "local",
+        mode: RunMode = "local",
         output_dir: str | None = None,
         run_id: str | None = None,
     ) -> Run:
@@ -89,25 +99,18 @@ class Runs:
             ConflictError: Something that is no run's lies at ``output_dir``, or there is a run
                 ``run_id``.
         """
-        provided = self._plugins.find(TRAINER, trainer)
-        config = provided.config(settings)
-        if template not in TEMPLATES:
-            raise UsageError(f"unknown template {template!r}", f"known: {', '.join(TEMPLATES)}")
-        if mode not in get_args(Mode):
-            raise UsageError(f"unknown mode {mode!r}", f"known: {', '.join(get_args(Mode))}")
-        self._check_data(provided, {"train": dataset_key, "eval": eval_dataset_key})
-        fields = {
-            "trainer": unstructure(config) or {},
-            "seed": seed,
-            "template": template,
-            "eval_dataset_key": eval_dataset_key,
-            "time_budget_s": time_budget_s,
-        }
-        resolved = structure(RunConfig, fields, "run")
-        model_id = str(getattr(config, "model_id", provided.full_name))
-        return self._enqueue(
-            provided.full_name, dataset_key, model_id, mode, resolved, output_dir, run_id
+        request = RunRequest(
+            dataset_key=dataset_key,
+            trainer=trainer,
+            settings=settings,
+            seed=seed,
+            template=template,
+            eval_dataset_key=eval_dataset_key,
+            time_budget_s=time_budget_s,
+            output_dir=output_dir,
+            mode=mode,
         )
+        return self._enqueue_accepted(accept(request, self._plugins, self._datasets), run_id)
 
     def create_or_resume(
         self,
@@ -143,69 +146,51 @@ class Runs:
             UsageError: No such trainer or template, or a setting that the trainer refuses.
             InvalidRecordError: A seed or a budget that is no number.
         """
-        provided = self._plugins.find(TRAINER, trainer)
-        chosen = unstructure(provided.config(settings)) or {}
-        execution = provided.contribution.execution_settings
-        request = {
-            "data": self._datasets.manifest(dataset_key).sha256,
-            "held_out": eval_dataset_key and self._datasets.manifest(eval_dataset_key).sha256,
-            "trainer": provided.full_name,
-            "settings": {k: v for k, v in chosen.items() if k not in execution},
-            "seed": seed,
-            "template": template,
-        }
-        run_id = str(uuid5(REQUESTS, canonical_json(request)))
+        request = RunRequest(
+            dataset_key=dataset_key,
+            trainer=trainer,
+            settings=settings,
+            seed=seed,
+            template=template,
+            eval_dataset_key=eval_dataset_key,
+            time_budget_s=time_budget_s,
+            output_dir=output_dir,
+        )
+        accepted = accept(request, self._plugins, self._datasets)
+        run_id = request_id(accepted, self._datasets)
         if not self._store.runs.find(run_id):
             try:
-                return self.create(
-                    dataset_key,
-                    trainer,
-                    settings,
-                    seed=seed,
-                    template=template,
-                    eval_dataset_key=eval_dataset_key,
-                    time_budget_s=time_budget_s,
-                    output_dir=output_dir,
-                    run_id=run_id,
-                )
+                return self._enqueue_accepted(accepted, run_id)
             except ConflictError:
                 # Another process may have made the same request at this moment.
                 if not self._store.runs.find(run_id):
                     raise
-        self._wait_for_sign_of_life(run_id)
-        run = self.get(run_id)
-        config = evolve(self.config(run), trainer=chosen, time_budget_s=time_budget_s)
-        sources = (*RESUMABLE, "pending")
-        requeued = self._store.runs.requeue(run_id, sources, {"config": unstructure(config)})
-        run = self.get(run_id)
-        if requeued:
-            self._describe(run)
-        return run
+        return self._go_on(run_id, accepted.config)
 
     def submit(self, request: TrainingRequest) -> Run:
         """Enqueue what was asked for; what is wrong with it shows when it is executed.
 
         Args:
-            request: The request; it is kept in ``config["request"]``.
+            request: The request; it is kept in the run's configuration.
 
         Raises:
             UsageError: ``output_dir`` is no path below ``outputs/``.
             ConflictError: Something that is no run's lies at ``output_dir``.
         """
         config = RunConfig(
-            trainer={},
             seed=request.seed,
             eval_dataset_key=request.eval_dataset_key,
             time_budget_s=request.time_budget_s,
-            request=unstructure(request),
+            request=request,
         )
-        name = request.trainer
+        trainer = request.trainer
         # A refusal is the outcome of the run.
         with suppress(TunixError):
-            name, config, _ = self._resolved(name, config)
-        return self._enqueue(
-            name, request.dataset_key, request.model_id, request.mode, config, request.output_dir
-        )
+            provided = self._plugins.find(TRAINER, trainer)
+            config = resolve(provided, config)
+            trainer = provided.full_name
+        versions = self._plugins.versions()
+        return self._enqueue(pending_run(request, trainer, request.model_id, config, versions))
 
     def prepare(self, run: Run) -> tuple[Run, str | None]:
         """Check a claimed run just before it is executed.
@@ -217,15 +202,15 @@ class Runs:
         Raises:
             TunixError: A dataset is not there or the trainer refuses; the message says which.
         """
-        config = self.config(run)
-        find_datasets(run, config, self._datasets)
-        name, resolved, note = self._resolved(run.trainer, config)
-        if resolved != config:
-            run = evolve(run, trainer=name, config=unstructure(resolved))
+        find_datasets(run, self._datasets)
+        provided = self._plugins.find(TRAINER, run.trainer)
+        config = resolve(provided, run.config)
+        if config != run.config:
+            run = evolve(run, trainer=provided.full_name, config=config)
             self._store.runs.update_config(run)
         # Also after a stop between the run's being stored and its being described.
-        self._describe(run)
-        return run, note
+        self._folder(run).describe(run)
+        return run, None if config.request is None else without_effect(provided)
 
     def dry_run(self, run: Run) -> Iterator[str]:
         """Lines of a report on a run that is only validated; opens no database.
@@ -233,72 +218,49 @@ class Runs:
         Raises:
             TunixError: Something is wrong; the message names the step.
         """
-        return dry_run(run, self.config(run), self._plugins, self._datasets)
+        return dry_run(run, self._plugins, self._datasets)
 
-    def _check_data(self, trainer: ProvidedTrainer, keys: Mapping[str, str | None]) -> None:
-        """Refuse data that is not there, or that the trainer does not read."""
-        reads = trainer.contribution.reads
-        for use, key in keys.items():
-            if key is None:
-                continue
-            record = self._datasets.manifest(key).record
-            if use not in reads:
-                raise UsageError(
-                    f"{trainer.full_name} reads no {use} data, so {key} has no use",
-                    f"it reads: {', '.join(reads)}",
-                )
-            if record != reads[use]:
-                raise UsageError(
-                    f"{trainer.full_name} reads a {reads[use]} in every line of its {use} data, "
-                    f"{key} holds a {record}",
-                    "choose another dataset or trainer",
-                )
-
-    def _resolved(self, trainer: str, config: RunConfig) -> tuple[str, RunConfig, str | None]:
-        provided, settings, note = trainer_config(self._plugins, trainer, config)
-        return provided.full_name, evolve(config, trainer=unstructure(settings) or {}), note
-
-    def _enqueue(
-        self,
-        trainer: str,
-        dataset_key: str,
-        model_id: str,
-        mode: Mode,
-        config: RunConfig,
-        output_dir: str | None,
-        run_id: str | None = None,
-    ) -> Run:
-        wanted = None if output_dir is None else output_dirs.normalise(output_dir)
-        # A dry run leaves nothing behind that should take a name from a trained one.
-        named = wanted if mode == "local" else None
-        place = None if named is None else output_dirs.reserve(self._paths.outputs, named)
-        run_id = run_id or new_id()
-        run = Run(
-            id=run_id,
-            status="pending",
-            trainer=trainer,
-            dataset_key=dataset_key,
-            model_id=model_id,
-            mode=mode,
-            config=unstructure(config),
-            output_dir=wanted or f"runs/{run_id}",
-            plugins=self._plugins.versions(),
-            created_at=now(),
+    def _enqueue_accepted(self, accepted: Accepted, run_id: str | None) -> Run:
+        return self._enqueue(
+            pending_run(
+                accepted.request,
+                accepted.trainer.full_name,
+                accepted.model_id,
+                accepted.config,
+                self._plugins.versions(),
+                run_id,
+            )
         )
-        folder = self._paths.run(run_id)
+
+    def _enqueue(self, run: Run) -> Run:
+        # A dry run leaves nothing behind that should take a name from a trained one.
+        named = run.mode == "local" and run.output_dir != own_dir(run.id)
+        place = output_dirs.reserve(self._paths.outputs, run.output_dir) if named else None
+        folder = self._folder(run)
         # It may be there without a run when the host went down at this point before.
-        folder.mkdir(parents=True, exist_ok=True)
-        self._describe(run)
+        folder.path.mkdir(parents=True, exist_ok=True)
+        folder.describe(run)
         if place is not None:
-            output_dirs.link(place, folder)
+            output_dirs.link(place, folder.path)
         self._store.runs.insert(run)
         return located(run, self._paths.root)
 
-    def _describe(self, run: Run) -> None:
-        folder = self._paths.run(run.id)
-        (folder / "config.json").write_text(json.dumps(run.config, indent=2) + "\n", "utf-8")
-        # What a further host reads instead of the database, which is the first host's alone.
-        (folder / "run.json").write_text(json.dumps(unstructure(run), indent=2) + "\n", "utf-8")
+    def _go_on(self, run_id: str, config: RunConfig) -> Run:
+        """Let a run that waits or was interrupted be executed with the settings of now."""
+        self._wait_for_sign_of_life(run_id)
+        held = self.get(run_id).config
+        changed = evolve(
+            held,
+            trainer=config.trainer,
+            requested=config.requested,
+            time_budget_s=config.time_budget_s,
+        )
+        sources = (*RESUMABLE, "pending")
+        requeued = self._store.runs.requeue(run_id, sources, {"config": changed})
+        run = self.get(run_id)
+        if requeued:
+            self._folder(run).describe(run)
+        return run
 
     def get(self, run_id: str) -> Run:
         """A run by its id or an unambiguous beginning of it.
@@ -376,11 +338,11 @@ class Runs:
 
     def _ran_out_of_time(self, run: Run) -> bool:
         """Whether a run completed by its time budget, with steps left to take."""
-        result = run.result or {}
-        if run.status != "completed" or result.get("stop_reason") != "time_budget":
+        result = run.result
+        if run.status != "completed" or result is None or result.stop_reason != "time_budget":
             return False
-        path = self._paths.run(run.id) / "progress.json"
-        return bool(result["steps"] < json.loads(path.read_text("utf-8"))["total_steps"])
+        plan = self._folder(run).plan()
+        return plan is not None and result.steps < plan.total_steps
 
     def claim(self, worker: str, run_id: str | None = None) -> Run | None:
         """Take a pending run for a worker, the oldest unless one is named; None without any."""
@@ -405,7 +367,7 @@ class Runs:
         *,
         exit_code: int | None = None,
         error: str | None = None,
-        result: Mapping[str, Any] | None = None,
+        result: RunResult | None = None,
     ) -> bool:
         """Record the end of a claimed run; False when another worker took it over.
 
@@ -427,15 +389,15 @@ class Runs:
 
     def metrics(self, run_id: str) -> Iterator[dict[str, Any]]:
         """The recorded steps of a run, in order; a line still being written is left out."""
-        return run_files.metrics(self._folder(run_id))
+        return self._folder_of(run_id).metrics.steps()
 
     def progress(self, run_id: str) -> RunProgress:
         """How far a run is; everything None before its training begins."""
-        return run_files.progress(self._folder(run_id))
+        return self._folder_of(run_id).progress()
 
     def artifacts(self, run_id: str) -> builtins.list[Artifact]:
         """The files of a run, sorted by path."""
-        return run_files.artifacts(self._folder(run_id))
+        return artifacts.artifacts(self._folder_of(run_id).path)
 
     def artifact(self, run_id: str, path: str) -> Path:
         """A file of a run.
@@ -448,11 +410,11 @@ class Runs:
             ConfinementError: The path leaves the run's directory, symbolic links resolved.
             NotFoundError: No such run, or it has no such file.
         """
-        return run_files.artifact(self._folder(run_id), path)
+        return artifacts.artifact(self._folder_of(run_id).path, path)
 
     def log(self, run_id: str) -> RunLog:
         """What a run printed; empty until it has started."""
-        return run_log(self._folder(run_id))
+        return self._folder_of(run_id).log()
 
     def output(self, run_id: str, max_bytes: int) -> RunOutput:
         """What a run printed first.
@@ -466,9 +428,9 @@ class Runs:
     def compare(self, run_ids: Sequence[str]) -> dict[str, builtins.list[Any]]:
         """The settings in which runs differ, then their outcomes, each with a value per run."""
         runs = [self.get(run_id) for run_id in run_ids]
-        settings = [{**run.config["trainer"], "seed": run.config["seed"]} for run in runs]
+        settings = [{**(run.config.trainer or {}), "seed": run.config.seed} for run in runs]
         outcomes = [
-            {"status": run.status, **((run.result or {}).get("metrics") or {})} for run in runs
+            {"status": run.status, **(run.result.metrics if run.result else {})} for run in runs
         ]
         table = _columns([{"dataset": run.dataset_key} for run in runs])
         for name, values in _columns(settings).items():
@@ -476,16 +438,15 @@ class Runs:
                 table[name] = values
         return {**table, **_columns(outcomes)}
 
-    def config(self, run: Run) -> RunConfig:
-        """The stored configuration of a run."""
-        return structure(RunConfig, run.config, "run config")
-
     def mark_abandoned(self) -> None:
         """End the runs whose worker died, so that none is ``running`` for ever."""
         self._store.runs.end_abandoned()
 
-    def _folder(self, run_id: str) -> Path:
-        return self._paths.run(self.get(run_id).id)
+    def _folder_of(self, run_id: str) -> RunFolder:
+        return self._folder(self.get(run_id))
+
+    def _folder(self, run: Run) -> RunFolder:
+        return RunFolder(self._paths.run(run.id))
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

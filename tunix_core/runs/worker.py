@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
 from attrs import frozen
 
 from tunix_core.base.paths import WorkspacePaths
 from tunix_core.errors import TunixError, one_line
 from tunix_core.plugins import Plugins
-from tunix_core.protocols import Executor, Process, ProcessRequest, StopReason
-from tunix_core.records import TERMINAL_STATUSES, Run, RunStatus
+from tunix_core.protocols import Executor, Process, ProcessRequest
+from tunix_core.records import TERMINAL_STATUSES, Run, RunResult, RunStatus, StopReason
+from tunix_core.runs.folder import RunFolder
 from tunix_core.runs.local_executor import LocalExecutor
-from tunix_core.runs.log import LogWriter, RunLog, Stream, run_log
+from tunix_core.runs.log import LogWriter, RunLog, Stream
 from tunix_core.runs.processes import GRACE_S, POLL_S, stop
 from tunix_core.runs.service import Runs
 
@@ -41,7 +39,7 @@ class _Outcome:
     status: RunStatus
     exit_code: int | None = None
     error: str | None = None
-    result: Mapping[str, Any] | None = None
+    result: RunResult | None = None
 
 
 class Worker:
@@ -145,7 +143,7 @@ class Worker:
     def _supervise(self, run: Run, on_poll: Callable[[], None] | None) -> None:
         """Execute a claimed run; whatever happens, it is not left running."""
         self._plugins.observe("tunix_run_started", run=run)
-        log = run_log(self._paths.run(run.id))
+        log = self._folder(run).log()
         try:
             if run.mode == "dry-run":
                 outcome = self._validate(run, log)
@@ -182,7 +180,7 @@ class Worker:
         run, left_out = self._runs.prepare(run)
         if left_out is not None:
             _note(log, left_out, "stdout")
-        (self._paths.run(run.id) / "result.json").unlink(missing_ok=True)
+        self._folder(run).remove_result()
         child = self._executor.start(
             ProcessRequest(
                 job="train", workspace=self._paths.root, arguments=(run.id,), log=log.path
@@ -250,8 +248,8 @@ class Worker:
         self, run: Run, child: Process, exit_code: int | None, cause: str | None
     ) -> _Outcome:
         """What follows from how the child ended, and why."""
-        result = _read_result(self._paths.run(run.id))
-        if result is not None and result["stop_reason"] in COMPLETE:
+        result = self._folder(run).result()
+        if result is not None and result.stop_reason in COMPLETE:
             return _Outcome("completed", exit_code, None, result)
         if cause == "pending":
             return _Outcome("pending", exit_code, None, result)
@@ -281,6 +279,9 @@ class Worker:
             if ended.status in TERMINAL_STATUSES:
                 self._plugins.observe("tunix_run_finished", run=ended)
 
+    def _folder(self, run: Run) -> RunFolder:
+        return RunFolder(self._paths.run(run.id))
+
 
 def _report(lines: Iterator[str], log: LogWriter) -> None:
     for line in lines:
@@ -293,11 +294,9 @@ def _note(log: RunLog, text: str, stream: Stream = "stderr") -> None:
         writer.feed(stream, f"{text}\n".encode())
 
 
-def _stopped_message(
-    limit_s: float | None, exit_code: int | None, result: dict[str, Any] | None
-) -> str:
+def _stopped_message(limit_s: float | None, exit_code: int | None, result: RunResult | None) -> str:
     if result is not None:
-        at = f"at step {result['steps']} with a checkpoint"
+        at = f"at step {result.steps} with a checkpoint"
     elif exit_code == -signal.SIGKILL:
         at = f"without ending within {GRACE_S:.0f} s"
     else:
@@ -307,11 +306,3 @@ def _stopped_message(
         if limit_s is None
         else f"time limit of {limit_s:.0f} s reached, stopped {at}"
     )
-
-
-def _read_result(folder: Path) -> dict[str, Any] | None:
-    path = folder / "result.json"
-    if not path.exists():
-        return None
-    outcome: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return outcome

@@ -257,3 +257,14 @@ def tuning(db: Database) -> None:
     )
     db.execute("CREATE INDEX tuning_jobs_status ON tuning_jobs (status)")
     db.execute("CREATE INDEX tuning_trials_status ON tuning_trials (status, job_id)")
+
+
+@MIGRATIONS()
+def settings_not_yet_accepted(db: Database) -> None:
+    # They were an empty object, as are the accepted ones of a trainer that has no settings.
+    db.execute(
+        """
+        UPDATE runs SET config = '{"trainer": null' || substr(config, 15)
+        WHERE substr(config, 1, 14) = '{"trainer": {}' AND instr(config, '"request": {')
+        """
+    )

@@ -6,15 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunix_core.base.clock import now
+from tunix_core.codec import structure
 from tunix_core.errors import ConflictError
-from tunix_core.records import Run, RunStatus, RunTotal
+from tunix_core.records import Run, RunConfig, RunResult, RunStatus, RunTotal
 from tunix_core.store.connection import Connection
 from tunix_core.store.rows import Table, as_it_is, marks
 
 _RUNS = Table(
     "runs",
     Run,
-    json=dict.fromkeys(("config", "plugins", "result"), as_it_is),
+    json={
+        "config": lambda data: structure(RunConfig, data, "configuration of a run"),
+        "plugins": as_it_is,
+        "result": lambda data: structure(RunResult, data, "result of a run"),
+    },
     is_ordered=True,
 )
 # How the error of a run begins whose lease has run out.

@@ -113,8 +113,8 @@ def measure(
 
 
 def _figure(run: Run, name: str) -> float:
-    figures = (run.result or {}).get("metrics") or {}
-    if not isinstance(figures.get(name), (int, float)):
+    figures = run.result.metrics if run.result else {}
+    if name not in figures:
         there = ", ".join(figures) or "none"
         hint = "held-out loss needs an evaluation dataset" if "eval" in name else None
         raise TunixError(f"the run left no {name}, only: {there}", hint)

@@ -14,7 +14,7 @@ import pytest
 from attrs import frozen
 
 from tunix_core import Workspace
-from tunix_core.runs.requests import TrainingRequest
+from tunix_core.records import TrainingRequest
 
 StartServer = Callable[..., AbstractContextManager[Any]]
 Fields = dict[str, str]

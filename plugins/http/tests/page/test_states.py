@@ -66,6 +66,30 @@ def test_a_run_that_went_wrong_has_a_page_that_says_why(
     assert client.get(f"/runs/compare?run={run}").status_code == 200
 
 
+def test_a_damaged_file_of_a_run_is_named_and_hides_no_other_run(
+    start_server: StartServer, tmp_path: Path, read_page: ReadPage
+) -> None:
+    with start_server(tmp_path, "--workers", "0") as started:
+        body = {"dataset_key": "any", "model_id": "x", "dry_run": False}
+        damaged, whole = (
+            started.client.post("/api/tunix/run?mode=async", json=body).json()["run_id"]
+            for _ in range(2)
+        )
+        (started.workspace / "runs" / damaged / "progress.json").write_text('{"total_st')
+        for path in ("/", "/runs"):
+            listed = started.client.get(path)
+            assert listed.status_code == 200
+            assert f"/runs/{damaged}" in listed.text
+            assert f"/runs/{whole}" in listed.text
+        name = f"runs/{damaged}/progress.json is damaged"
+        shown = started.client.get(f"/runs/{damaged}")
+        assert shown.status_code == 500
+        assert name in read_page(shown).text
+        told = started.client.get(f"/api/tunix/runs/{damaged}/status")
+        assert told.status_code == 500
+        assert name in told.json()["detail"]
+
+
 def test_what_a_run_printed_is_on_its_page(client: httpx2.Client, numbers_dataset: str) -> None:
     body = {"dataset_key": numbers_dataset, "model_id": "x", "dry_run": True}
     run = client.post("/api/tunix/run", json=body).json()

@@ -13,13 +13,8 @@ from tunix_core import Workspace
 from tunix_core.codec import check_json
 from tunix_core.contributions import TRAINER
 from tunix_core.errors import UsageError
-from tunix_core.records import Run
-from tunix_core.runs.requests import (
-    Mode,
-    TrainingRequest,
-    manifest_yaml,
-    training_manifest,
-)
+from tunix_core.records import Run, RunMode, TrainingRequest
+from tunix_core.runs.requests import manifest_yaml, training_manifest
 from tunix_http.operations import Call, Operations
 from tunix_http.streams.lines import NDJSON, lines_response
 from tunix_http.wire.refusals import RequestRefused, item
@@ -158,7 +153,7 @@ def _enqueue(workspace: Workspace, call: Call) -> Run:
     body: RunRequest = call.body
     check_json(body.settings, "$.settings", "settings")
     asked = body.model_dump(exclude={"dry_run", "trainer"})
-    mode: Mode = "dry-run" if body.dry_run else "local"
+    mode: RunMode = "dry-run" if body.dry_run else "local"
     try:
         return workspace.runs.submit(TrainingRequest(**asked, trainer=_trainer(call), mode=mode))
     except UsageError as error:

@@ -44,14 +44,13 @@ def evaluation_response(workspace: Workspace, evaluation: Evaluation) -> Evaluat
 def leaderboard_item(workspace: Workspace, evaluation: Evaluation) -> LeaderboardItem:
     """A place on the leaderboard."""
     run = workspace.runs.get(evaluation.run_id)
-    config_path = run.config.get("config_path") or run.config.get("config")
     overall = evaluation.scorecard.overall
     return LeaderboardItem(
         evaluation_id=evaluation.id,
         run_id=evaluation.run_id,
         model_id=run.model_id,
         dataset_key=evaluation.dataset_key,
-        config_path=config_path if isinstance(config_path, str) else None,
+        config_path=None,
         evaluator=_name(evaluation),
         score=_percent(evaluation),
         verdict=workspace.evaluations.verdict(evaluation),

@@ -43,7 +43,6 @@ def run_response(workspace: Workspace, run: Run, output_bytes: int) -> RunRespon
 
 def run_item(run: Run) -> RunItem:
     """A run in a list."""
-    metrics = (run.result or {}).get("metrics")
     return RunItem(
         run_id=run.id,
         dataset_key=run.dataset_key,
@@ -52,7 +51,7 @@ def run_item(run: Run) -> RunItem:
         status=run.status,
         started_at=run.started_at or run.created_at,
         duration_seconds=run.seconds,
-        metrics=None if metrics is None else finite(metrics),
+        metrics=None if run.result is None else finite(dict(run.result.metrics)),
     )
 
 

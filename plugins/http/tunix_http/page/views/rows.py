@@ -6,8 +6,9 @@ from typing import Any
 
 from tunix_core import Workspace
 from tunix_core.datasets.files import MANIFEST
-from tunix_core.errors import NotFoundError
+from tunix_core.errors import IntegrityError, NotFoundError
 from tunix_core.records import TERMINAL_STATUSES, Evaluation, Run
+from tunix_core.runs.folder import RunProgress
 
 EXCERPT_CHARS = 140
 
@@ -29,7 +30,6 @@ def question(workspace: Workspace, item_id: str) -> str | None:
 def run_row(workspace: Workspace, held: Run) -> dict[str, Any]:
     """A run in a list."""
     active = held.status not in TERMINAL_STATUSES
-    result = held.result or {}
     return {
         "id": held.id,
         "status": held.status,
@@ -39,10 +39,10 @@ def run_row(workspace: Workspace, held: Run) -> dict[str, Any]:
         "dataset_key": held.dataset_key,
         "created_at": held.created_at,
         "seconds": held.seconds,
-        "steps": result.get("steps"),
-        "loss": (result.get("metrics") or {}).get("loss"),
+        "steps": held.result and held.result.steps,
+        "loss": held.result and held.result.metrics.get("loss"),
         "error": held.error,
-        "progress": workspace.runs.progress(held.id) if active else None,
+        "progress": _progress(workspace, held) if active else None,
     }
 
 
@@ -63,3 +63,11 @@ def evaluation_row(run: Run, held: Evaluation) -> dict[str, Any]:
         "metrics": held.scorecard.metrics,
         "created_at": held.created_at,
     }
+
+
+def _progress(workspace: Workspace, held: Run) -> RunProgress | None:
+    """How far a run is; None where that cannot be read, so that the others are shown."""
+    try:
+        return workspace.runs.progress(held.id)
+    except IntegrityError:
+        return None
