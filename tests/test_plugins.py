@@ -30,6 +30,7 @@ from tunix_core.contributions import (
     CommandContribution,
     EvaluatorContribution,
     Kind,
+    TunerContribution,
 )
 from tunix_core.errors import TunixError, UsageError
 from tunix_core.plugins import PluginRecord, Plugins, Selection
@@ -612,3 +613,32 @@ def test_every_kind_has_a_hook_and_a_conformance_suite() -> None:
         if kind is not COMMAND:
             suite = importlib.import_module(f"tunix_core.testing.{kind.name}")
             assert hasattr(suite, f"{kind.protocol.__name__}Conformance")
+
+
+def tuners(*names: str, default: str = "") -> Callable[[], list[TunerContribution]]:
+    return lambda: [
+        TunerContribution(name=name, summary=name, factory=dict, default=name == default)
+        for name in names
+    ]
+
+
+def test_where_none_is_named_the_default_is_meant_then_the_only_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("TUNIX_TUNER", raising=False)
+    with pytest.raises(UsageError) as none:
+        Plugins.of().find(TUNER, "default")
+    assert str(none.value) == "there is no tuner (none is installed; see: tunix-rt doctor)"
+    only = Plugins.of(plugin("acme", tunix_tuners=tuners("grid")))
+    assert only.find(TUNER, "default").full_name == "acme/grid"
+    chosen = Plugins.of(plugin("acme", tunix_tuners=tuners("grid", "random", default="random")))
+    assert chosen.find(TUNER, "default").full_name == "acme/random"
+    several = Plugins.of(plugin("acme", tunix_tuners=tuners("grid", "random")))
+    with pytest.raises(UsageError) as ambiguous:
+        several.find(TUNER, "default")
+    assert str(ambiguous.value) == (
+        "no tuner is named, and there are several (say which: acme/grid, acme/random)"
+    )
+    monkeypatch.setenv("TUNIX_TUNER", "grid")
+    for plugins in (several, chosen):
+        assert plugins.find(TUNER, "default").full_name == "acme/grid"

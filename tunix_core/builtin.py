@@ -63,6 +63,7 @@ def tunix_executors() -> list[ExecutorContribution]:
             name="local",
             summary="Child processes on this machine",
             factory="tunix_core.runs.local_executor:LocalExecutor",
+            default=True,
         )
     ]
 

@@ -56,6 +56,7 @@ class Contribution:
             it otherwise, as they say.
         config: ``"module:attribute"`` or an attrs class with the settings, or None.
         version: Version of its behaviour; recorded with everything it makes.
+        default: Whether it is meant where none of its kind is named.
     """
 
     takes: ClassVar[Takes] = "config"
@@ -65,6 +66,7 @@ class Contribution:
     factory: str | Callable[..., Any]
     config: str | type | None = None
     version: str = "1"
+    default: bool = False
 
 
 @frozen(kw_only=True)
@@ -158,6 +160,10 @@ class CommandContribution(Contribution):
     """A click command or group for the ``tunix-rt`` command line; ``factory`` names it."""
 
     takes: ClassVar[Takes] = "itself"
+
+
+# The name that means whatever is the default of its kind.
+DEFAULT = "default"
 
 
 def bare_name(full_name: str) -> str:

@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from tunix_core.base.files import write_atomically
 from tunix_core.codec import trace_to_json
-from tunix_core.contributions import COMPARATOR, GENERATOR, TRAINER
+from tunix_core.contributions import COMPARATOR, DEFAULT, GENERATOR, TRAINER
 from tunix_core.errors import TunixError
 from tunix_core.evaluation.regressions import DEFAULT_COMPARATOR
 from tunix_core.protocols import GenerationConfig
@@ -54,7 +54,7 @@ class DemoConfig:
 
     generator: str = "dev-reasoning-v1"
     generator_settings: Mapping[str, Any] = field(factory=lambda: {"difficulty": 1})
-    trainer: str = "jax"
+    trainer: str = DEFAULT
     trainer_settings: Mapping[str, Any] = field(
         factory=lambda: {"model_id": "small", "steps": 1200}
     )

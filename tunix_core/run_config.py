@@ -44,7 +44,7 @@ class TrainingRequest:
     max_seq_length: int = 2048
     device: Device = "auto"
     mode: RunMode = "local"
-    trainer: str = "jax"
+    trainer: str = "default"
     settings: Mapping[str, Any] = field(factory=dict)
     seed: int = 0
     eval_dataset_key: str | None = None

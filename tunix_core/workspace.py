@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from tunix_core.base.paths import WorkspacePaths
-from tunix_core.contributions import EXECUTOR
+from tunix_core.contributions import DEFAULT, EXECUTOR
 from tunix_core.errors import UsageError
 from tunix_core.plugins import Plugins
 
@@ -34,8 +34,8 @@ class Workspace:
         directory: Created as needed; ``TUNIX_WORKSPACE`` or ``./workspace`` by default.
         plugins: The plugin manager to use; by default the installed plugins.
         registries: Directory of the model registries; ``models`` in the workspace by default.
-        executor: Name of what starts the processes in which models run; ``TUNIX_EXECUTOR``, or
-            ``local`` by default.
+        executor: Name of what starts the processes in which models run; by default
+            ``TUNIX_EXECUTOR``, else child processes.
 
     Raises:
         UsageError: The directory is a file or cannot be made.
@@ -54,7 +54,7 @@ class Workspace:
         except OSError as error:
             raise UsageError(f"cannot use {chosen} as a workspace: {error.strerror}") from error
         self.plugins = plugins or Plugins.discover()
-        self._executor = executor or os.environ.get("TUNIX_EXECUTOR") or "local"
+        self._executor = executor or DEFAULT
 
     @cached_property
     def store(self) -> Store:

@@ -14,6 +14,7 @@ from tunix_core.cli._common import pass_workspace, settings_option
 from tunix_core.cli._output import emit, json_option, print_fields, print_table, say
 from tunix_core.cli.progress import TrainingProgress
 from tunix_core.codec import unstructure
+from tunix_core.contributions import DEFAULT
 from tunix_core.errors import TunixError, UsageError
 from tunix_core.records import TERMINAL_STATUSES, Run, RunMode, RunResult, RunStatus
 from tunix_core.runs import joining
@@ -42,7 +43,7 @@ def command() -> None:
 
 @command.command()
 @click.argument("dataset_key")
-@click.option("--trainer", default="jax", show_default=True, help="Name of the trainer.")
+@click.option("--trainer", default=DEFAULT, show_default=True, help="Name of the trainer.")
 @settings_option
 @click.option("--seed", default=0, show_default=True, help="Seed of weights and data order.")
 @click.option("--template", default="show_your_work", show_default=True, help="Rendering.")

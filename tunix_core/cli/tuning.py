@@ -15,6 +15,7 @@ from tunix_core.cli._common import pass_workspace, settings_option
 from tunix_core.cli._output import emit, json_option, print_fields, print_table, say
 from tunix_core.cli.progress import Progress
 from tunix_core.codec import loads, unstructure
+from tunix_core.contributions import DEFAULT
 from tunix_core.errors import InvalidRecordError, TunixError, UsageError
 from tunix_core.records import TuningJob, TuningTrial
 from tunix_core.workspace import Workspace
@@ -39,7 +40,7 @@ def command() -> None:
 @click.option("--dataset", "dataset_key", required=True, help="What every trial trains on.")
 @click.option("--eval-dataset", help="What the models are judged on.  [default: --dataset]")
 @click.option("--model", default="small", show_default=True, help="What every trial starts from.")
-@click.option("--trainer", default="jax", show_default=True, help="Name of the trainer.")
+@click.option("--trainer", default=DEFAULT, show_default=True, help="Name of the trainer.")
 @settings_option
 @click.option(
     "--param",
@@ -58,7 +59,7 @@ def command() -> None:
 @click.option("--mode", type=click.Choice(["max", "min"]), default="max", show_default=True)
 @click.option("--samples", default=10, show_default=True, help="Number of trials, 1 to 100.")
 @click.option("--concurrent", default=1, show_default=True, help="Trials at once, 1 to 10.")
-@click.option("--tuner", default="optuna", show_default=True, help="Name of the tuner.")
+@click.option("--tuner", default=DEFAULT, show_default=True, help="Name of the tuner.")
 @click.option("--seed", default=0, show_default=True, help="Seed of suggestions and runs.")
 @json_option
 @pass_workspace

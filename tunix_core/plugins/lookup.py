@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, cast
 
 from attrs import frozen
 
-from tunix_core.contributions import C, Kind, T
+from tunix_core.contributions import DEFAULT, C, Kind, T
 from tunix_core.errors import TunixError, UsageError, one_line
 from tunix_core.plugins.discovery import normalise
 from tunix_core.plugins.loading import PluginRecord
@@ -157,26 +158,50 @@ class Lookup:
 
         Args:
             kind: What is looked for.
-            name: Its name.
+            name: Its name; ``default`` is what the environment variable ``TUNIX_KIND`` names, as
+                in ``TUNIX_TRAINER``, else what says that it is the default, else the only one.
             records: What became of each plugin, for the error.
 
         Raises:
             UsageError: There is none, or several.
         """
         held = self.all(kind)
+        if name == DEFAULT:
+            named = os.environ.get(f"TUNIX_{kind.name.upper()}", DEFAULT)
+            if named != DEFAULT:
+                return self.find(kind, named, records)
+            return _only(kind, [p for p in held if p.contribution.default] or held, records)
         exact = [provided for provided in held if provided.full_name == name]
         candidates = exact or [provided for provided in held if provided.bare_name == name]
-        ours = [provided for provided in candidates if provided.distribution in first_party()]
-        chosen = ours or candidates
+        chosen = _ours(candidates)
         if len(chosen) == 1:
             return chosen[0]
         if chosen:
-            raise UsageError(
-                f"{kind.name} {name!r} is offered by several plugins",
-                f"say which: {', '.join(provided.full_name for provided in chosen)}",
-            )
+            raise UsageError(f"{kind.name} {name!r} is offered by several plugins", _which(chosen))
         bare = sorted({provided.bare_name for provided in held})
         raise UsageError(f"no {kind.name} is called {name!r}", _hint(name, bare, records))
+
+
+def _only(
+    kind: Kind[T, C], candidates: list[Provided[T, C]], records: Sequence[PluginRecord]
+) -> Provided[T, C]:
+    """The one that is meant where none is named."""
+    chosen = _ours(candidates)
+    if len(chosen) == 1:
+        return chosen[0]
+    if chosen:
+        raise UsageError(f"no {kind.name} is named, and there are several", _which(chosen))
+    hint = _hint("", [], records)
+    raise UsageError(f"there is no {kind.name}", hint)
+
+
+def _ours(candidates: list[Provided[T, C]]) -> list[Provided[T, C]]:
+    """Those of the first-party distributions, if there are any."""
+    return [p for p in candidates if p.distribution in first_party()] or candidates
+
+
+def _which(candidates: Sequence[Provided[Any, Any]]) -> str:
+    return f"say which: {', '.join(provided.full_name for provided in candidates)}"
 
 
 def first_party() -> frozenset[str]:

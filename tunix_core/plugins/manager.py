@@ -78,7 +78,8 @@ class Plugins:
     def find(self, kind: Kind[T, C], name: str) -> Provided[T, C]:
         """A contribution by its full name, or by its bare name.
 
-        A bare name means the first-party one, else its only provider.
+        A bare name means the first-party one, else its only provider; ``default`` means what is
+        the default of its kind.
 
         Raises:
             UsageError: There is none, or several; with the candidates, and with the plugins

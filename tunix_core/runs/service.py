@@ -14,7 +14,7 @@ from attrs import evolve
 from tunix_core.base.clock import now
 from tunix_core.base.lookup import by_beginning
 from tunix_core.base.paths import WorkspacePaths
-from tunix_core.contributions import TRAINER
+from tunix_core.contributions import DEFAULT, TRAINER
 from tunix_core.datasets import Datasets
 from tunix_core.errors import ConflictError, TunixError
 from tunix_core.plugins import Plugins
@@ -66,7 +66,7 @@ class Runs:
     def create(
         self,
         dataset_key: str,
-        trainer: str = "jax",
+        trainer: str = DEFAULT,
         settings: Mapping[str, Any] | None = None,
         *,
         seed: int = 0,
@@ -115,7 +115,7 @@ class Runs:
     def create_or_resume(
         self,
         dataset_key: str,
-        trainer: str = "jax",
+        trainer: str = DEFAULT,
         settings: Mapping[str, Any] | None = None,
         *,
         seed: int = 0,

@@ -13,7 +13,7 @@ from tunix_core.base.clock import new_id, now
 from tunix_core.base.lookup import by_beginning
 from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import check_json, unstructure
-from tunix_core.contributions import TRAINER, TUNER
+from tunix_core.contributions import DEFAULT, TRAINER, TUNER
 from tunix_core.errors import ConflictError, InvalidRecordError
 from tunix_core.evaluation import Evaluations
 from tunix_core.plugins import Plugins
@@ -61,8 +61,8 @@ class Tuning:
         metric_mode: Literal["max", "min"] = "max",
         num_samples: int = 1,
         max_concurrent_trials: int = 1,
-        tuner: str = "optuna",
-        trainer: str = "jax",
+        tuner: str = DEFAULT,
+        trainer: str = DEFAULT,
         settings: Mapping[str, Any] | None = None,
         eval_dataset_key: str | None = None,
         seed: int = 0,

@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from tunix_core.contributions import DEFAULT
 from tunix_core.errors import UsageError
 
 PREFIX = "TUNIX_HTTP_"
@@ -106,7 +107,7 @@ class Settings(BaseSettings):
     keep_alive_s: Seconds = 15.0
     run_time_limit_s: Annotated[float, Field(gt=0)] | None = None
     workers: int = Field(1, ge=0, le=64)
-    default_trainer: str = Field("jax", min_length=1)
+    default_trainer: str = Field(DEFAULT, min_length=1)
 
     @model_validator(mode="after")
     def _off_loopback_needs_a_token(self) -> Self:

@@ -22,6 +22,7 @@ def tunix_trainers() -> list[TrainerContribution]:
             execution_settings=("checkpoint_every", "device", "keep_checkpoints", "mesh"),
             leaves=("model", "adapter"),
             scratch=("checkpoints", "profile"),
+            default=True,
         )
     ]
 

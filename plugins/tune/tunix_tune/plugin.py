@@ -13,6 +13,7 @@ def tunix_tuners() -> list[TunerContribution]:
             name="optuna",
             summary="Learns from the trials so far (tree-structured Parzen estimator)",
             factory="tunix_tune.sampling:learning_tuner",
+            default=True,
         ),
         TunerContribution(
             name="random",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from starlette.exceptions import HTTPException
 
 from tunix_core import Workspace
-from tunix_core.contributions import TUNER
+from tunix_core.contributions import DEFAULT, TUNER
 from tunix_core.errors import ConflictError
 from tunix_core.records import TuningJob, TuningTrial
 from tunix_http.operations import Call, Operations
@@ -20,8 +20,6 @@ from tunix_http.wire.tuning import (
     JobStarted,
     TrialRead,
 )
-
-DEFAULT_TUNER = "optuna"
 
 operations = Operations("tuning")
 
@@ -49,7 +47,7 @@ def create_job(workspace: Workspace, call: Call) -> JobRead:
         metric_mode=body.metric_mode,
         num_samples=body.num_samples,
         max_concurrent_trials=body.max_concurrent_trials,
-        tuner=body.tuner or DEFAULT_TUNER,
+        tuner=body.tuner or DEFAULT,
         trainer=body.trainer or call.services.settings.default_trainer,
         settings=body.settings,
         eval_dataset_key=body.eval_dataset_key,

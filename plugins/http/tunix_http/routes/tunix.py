@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from tunix_core import Workspace
 from tunix_core.codec import check_json
-from tunix_core.contributions import TRAINER
+from tunix_core.contributions import DEFAULT, TRAINER
 from tunix_core.errors import UsageError
 from tunix_core.records import Run, RunMode, TrainingRequest
 from tunix_core.runs.requests import manifest_yaml, training_manifest
@@ -39,6 +39,7 @@ NO_RUNTIME = "Tunix runtime not available"
 def status(workspace: Workspace, call: Call) -> TunixStatus:
     """Say whether models can be trained here."""
     name = call.services.settings.default_trainer
+    wanted = "a trainer" if name == DEFAULT else f"the trainer {name!r}"
     try:
         provided = workspace.plugins.find(TRAINER, name)
         provided.config_class()
@@ -48,7 +49,7 @@ def status(workspace: Workspace, call: Call) -> TunixStatus:
             version=None,
             runtime_required=True,
             message=f"{NO_RUNTIME}: {error.message}; dry-run mode works without it. "
-            f"Training needs a plugin with the trainer {name!r}, see pip install tunix-{name}",
+            f"Training needs a plugin with {wanted}: install one, see tunix-rt doctor",
         )
     return TunixStatus(
         available=True,

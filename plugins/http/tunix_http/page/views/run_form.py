@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 from tunix_core import Workspace
 from tunix_core.base.settings_text import parse_pairs
 from tunix_core.codec import unstructure
-from tunix_core.contributions import TRAINER
+from tunix_core.contributions import DEFAULT, TRAINER
 from tunix_core.errors import TunixError, UsageError
 from tunix_core.plugins import ProvidedTrainer
 from tunix_core.records import Run
@@ -61,7 +61,7 @@ def start(workspace: Workspace, fields: Mapping[str, str]) -> Run:
         settings = {"model_id": fields["model"].strip(), **settings}
     return workspace.runs.create(
         fields["dataset"],
-        fields.get("trainer") or "jax",
+        fields.get("trainer") or DEFAULT,
         settings,
         seed=int(seed),
         template=fields.get("template") or "show_your_work",
