@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tunix_core.base.paths import WorkspacePaths
 from tunix_core.records import TERMINAL_STATUSES, Run, RunResult
 from tunix_core.rich import charts
 from tunix_core.rich.curves import curves
+from tunix_core.rich.homes import Home
 from tunix_core.rich.markup import Html, attempt, facts, heading, note, span, text, whole
 from tunix_core.rich.readable import short, when
 from tunix_core.runs.folder import RunFolder
@@ -19,12 +19,11 @@ LOSSES = {"loss": "loss", "eval_loss": "held-out loss"}
 _KINDS = {"completed": "good", "failed": "bad", "timeout": "bad"}
 
 
-def run_html(run: Run) -> str:
-    """A run in a notebook."""
-    root = run.root
+def run_html(run: Run, home: Home | None) -> str:
+    """A run in a notebook; without its workspace what the record says."""
     parts = [facts(_facts(run))]
-    if root is not None:
-        folder = RunFolder(WorkspacePaths(root).run(run.id))
+    if home is not None:
+        folder = RunFolder(home.paths.run(run.id))
         parts += [attempt(lambda: _progress(run, folder)), attempt(lambda: _curve(run, folder))]
     return whole(f"Run {short(run.id)}", *parts, *_outcome(run.result))
 
