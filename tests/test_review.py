@@ -16,7 +16,7 @@ from tunix_core.records import Evaluation, Run
 
 @pytest.fixture
 def run(counting_workspace: Workspace, tmp_path: Path) -> Run:
-    """A run whose model says ``seldom`` to ``half-v1``, where that is right every second time."""
+    """A run whose model says ``often`` to ``half-v1``, where that is right for 3 of 7."""
     file = write_traces(tmp_path / "half.jsonl", 7, lambda n: "seldom" if n % 2 else "often")
     report = counting_workspace.traces.import_file(file, source="half")
     counting_workspace.datasets.build("half", "v1", import_id=report.import_id)
@@ -44,7 +44,7 @@ def test_a_review_holds_what_was_asked_for_in_that_order(
     for one in review.items:
         assert [answer.completion.sample for answer in one.answers] == [0, 1]
         assert {answer.completion.item_id for answer in one.answers} == {one.item.id}
-        assert {answer.answer for answer in one.answers} == {"seldom"}
+        assert [answer.answer for answer in one.answers] == ["often", "sample 1"]
         assert [step.text for step in one.reference] == [s.content for s in one.item.trace.steps]
 
 
