@@ -8,6 +8,14 @@ from tunix_core.records.item import Completion, Item, Prompt
 from tunix_core.records.model import ModelArtifact, ModelVersion
 from tunix_core.records.regression import Baseline, MetricCheck, Verdict
 from tunix_core.records.run import TERMINAL_STATUSES, Run, RunStatus, RunTotal
+from tunix_core.records.run_config import (
+    Device,
+    RunConfig,
+    RunMode,
+    RunResult,
+    StopReason,
+    TrainingRequest,
+)
 from tunix_core.records.score import Estimate, Score, Scorecard, StepVerdict
 from tunix_core.records.trace import (
     MAX_ANSWER_CHARS,
@@ -34,6 +42,7 @@ __all__ = [
     "Baseline",
     "Completion",
     "DatasetManifest",
+    "Device",
     "Estimate",
     "Evaluation",
     "Item",
@@ -44,14 +53,19 @@ __all__ = [
     "RecordKind",
     "Rejected",
     "Run",
+    "RunConfig",
+    "RunMode",
+    "RunResult",
     "RunStatus",
     "RunTotal",
     "Score",
     "Scorecard",
     "Step",
     "StepVerdict",
+    "StopReason",
     "StoredTrace",
     "Trace",
+    "TrainingRequest",
     "TrialStatus",
     "TuningJob",
     "TuningStatus",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from attrs import frozen
+
+from tunix_core.records.run_config import RunConfig, RunMode, RunResult
 
 RunStatus = Literal[
     "pending", "running", "completed", "failed", "timeout", "cancel_requested", "cancelled"
@@ -25,7 +27,7 @@ class Run:
         dataset_key: The dataset it trains on.
         model_id: Preset or model that it starts from.
         mode: ``local`` trains, ``dry-run`` only validates.
-        config: The resolved configuration.
+        config: What was asked for, and what its trainer made of it.
         output_dir: Where the client wants it below ``outputs/``, else ``runs/<id>``; its files
             are in ``runs/<id>`` always.
         plugins: Versions of the plugins that were active.
@@ -35,7 +37,7 @@ class Run:
         exit_code: Exit code of the runner process.
         error: One line that says why it failed.
         token: Fencing token; it grows with every claim, and only its holder may write.
-        result: What the trainer returned: steps, tokens, final metrics.
+        result: What the trainer did, once it has returned.
     """
 
     id: str
@@ -43,8 +45,8 @@ class Run:
     trainer: str
     dataset_key: str
     model_id: str
-    mode: Literal["local", "dry-run"]
-    config: Mapping[str, Any]
+    mode: RunMode
+    config: RunConfig
     output_dir: str
     plugins: Mapping[str, str]
     created_at: str
@@ -53,15 +55,21 @@ class Run:
     exit_code: int | None = None
     error: str | None = None
     token: int = 0
-    result: Mapping[str, Any] | None = None
+    result: RunResult | None = None
+
+    @property
+    def datasets(self) -> dict[str, str]:
+        """The datasets that it reads, by use: ``train``, and ``eval`` when data is held out."""
+        held_out = self.config.eval_dataset_key
+        return {"train": self.dataset_key} | ({} if held_out is None else {"eval": held_out})
 
     @property
     def seconds(self) -> float | None:
-        """How long it took, once it has ended."""
+        """How long it took, once it has ended; 0 where the clock was set back meanwhile."""
         if self.started_at is None or self.completed_at is None:
             return None
         begun, ended = map(datetime.fromisoformat, (self.started_at, self.completed_at))
-        return (ended - begun).total_seconds()
+        return max(0.0, (ended - begun).total_seconds())
 
 
 @frozen

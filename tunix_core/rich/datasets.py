@@ -8,7 +8,8 @@ from typing import Any
 
 from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import trace_from_json
-from tunix_core.datasets.files import DATA
+from tunix_core.datasets.files import DATA, MANIFEST
+from tunix_core.datasets.reading import outline
 from tunix_core.records import DatasetManifest, Trace
 from tunix_core.rich.homes import Home
 from tunix_core.rich.markup import Html, attempt, facts, heading, text, whole
@@ -22,6 +23,12 @@ def dataset_html(manifest: DatasetManifest, home: Home | None) -> str:
     """A dataset in a notebook; without its workspace what its manifest says."""
     sample = Html() if home is None else attempt(lambda: _sample(manifest, home.paths))
     return whole(f"Dataset {manifest.dataset_key}", facts(_facts(manifest)), sample)
+
+
+def is_in(paths: WorkspacePaths, manifest: DatasetManifest) -> bool:
+    """Whether a workspace has this very dataset; the same key may be that of other data."""
+    path = paths.dataset(manifest.dataset_key) / MANIFEST
+    return path.is_file() and outline(path)["build_id"] == manifest.build_id
 
 
 def _facts(manifest: DatasetManifest) -> Iterator[tuple[str, Any]]:

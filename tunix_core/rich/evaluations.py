@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from tunix_core.base.paths import WorkspacePaths
 from tunix_core.evaluation.review import JudgedItem, read_scores, review
 from tunix_core.records import Estimate, Evaluation, Score
 from tunix_core.rich.homes import Home
@@ -38,6 +39,11 @@ def evaluation_html(evaluation: Evaluation, home: Home | None) -> str:
         parts.append(attempt(lambda: _work(evaluation, home)))
     title = f"Evaluation of run {short(evaluation.run_id)}: {bare(evaluation.evaluator)}"
     return whole(title, *parts)
+
+
+def is_in(paths: WorkspacePaths, evaluation: Evaluation) -> bool:
+    """Whether a workspace has the judgements of an evaluation."""
+    return (paths.root / evaluation.items_path).is_file()
 
 
 def _facts(evaluation: Evaluation) -> Iterator[tuple[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 from tunix_core.base.paths import WorkspacePaths
 from tunix_core.plugins import Plugins
 from tunix_core.records import DatasetManifest, Evaluation, Run
+from tunix_core.rich.homes import home_of, remember
 
 
 def register(paths: WorkspacePaths, plugins: Plugins) -> None:
@@ -20,8 +21,6 @@ def register(paths: WorkspacePaths, plugins: Plugins) -> None:
     shell = _shell()
     if shell is None:
         return
-    from tunix_core.rich.homes import remember
-
     remember(paths, plugins)
     html = shell.display_formatter.formatters["text/html"]
     html.for_type(DatasetManifest, _dataset)
@@ -36,21 +35,18 @@ def _shell() -> Any:
 
 
 def _dataset(manifest: DatasetManifest) -> str:
-    from tunix_core.rich.datasets import dataset_html
-    from tunix_core.rich.homes import home_of
+    from tunix_core.rich.datasets import dataset_html, is_in
 
-    return dataset_html(manifest, home_of(manifest))
+    return dataset_html(manifest, home_of(lambda paths: is_in(paths, manifest)))
 
 
 def _run(run: Run) -> str:
-    from tunix_core.rich.homes import home_of
-    from tunix_core.rich.runs import run_html
+    from tunix_core.rich.runs import is_in, run_html
 
-    return run_html(run, home_of(run))
+    return run_html(run, home_of(lambda paths: is_in(paths, run)))
 
 
 def _evaluation(evaluation: Evaluation) -> str:
-    from tunix_core.rich.evaluations import evaluation_html
-    from tunix_core.rich.homes import home_of
+    from tunix_core.rich.evaluations import evaluation_html, is_in
 
-    return evaluation_html(evaluation, home_of(evaluation))
+    return evaluation_html(evaluation, home_of(lambda paths: is_in(paths, evaluation)))

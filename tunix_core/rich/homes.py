@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tunix_core.base.paths import WorkspacePaths
-from tunix_core.datasets.files import MANIFEST
-from tunix_core.datasets.reading import outline
-from tunix_core.evaluation.shown_steps import ShownSteps
 from tunix_core.plugins import Plugins
-from tunix_core.records import DatasetManifest, Evaluation, Run
 
-Displayed = DatasetManifest | Run | Evaluation
+if TYPE_CHECKING:
+    from tunix_core.evaluation.shown_steps import ShownSteps
 
 
 class Home:
@@ -29,17 +28,9 @@ class Home:
 
     @cached_property
     def shown_steps(self) -> ShownSteps:
-        return ShownSteps(self._plugins)
+        from tunix_core.evaluation.shown_steps import ShownSteps
 
-    def holds(self, record: Displayed) -> bool:
-        """Whether a record is of this workspace, by files that it has from the beginning."""
-        if isinstance(record, Run):
-            return self.paths.run(record.id).is_dir()
-        if isinstance(record, Evaluation):
-            return (self.paths.root / record.items_path).is_file()
-        manifest = self.paths.dataset(record.dataset_key) / MANIFEST
-        # The same key may be that of other data elsewhere.
-        return manifest.is_file() and outline(manifest).get("build_id") == record.build_id
+        return ShownSteps(self._plugins)
 
 
 _HOMES: dict[Path, Home] = {}
@@ -51,14 +42,18 @@ def remember(paths: WorkspacePaths, plugins: Plugins) -> None:
     _HOMES[paths.root] = Home(paths, plugins)
 
 
-def home_of(record: Displayed) -> Home | None:
-    """The workspace that a record is in; of a copy and its original the one opened last."""
-    return next((home for home in reversed(_HOMES.values()) if _holds(home, record)), None)
+def home_of(is_in: Callable[[WorkspacePaths], bool]) -> Home | None:
+    """The workspace that a record is in; of a copy and its original the one opened last.
 
+    Args:
+        is_in: Whether the record is in the workspace of these directories.
+    """
 
-def _holds(home: Home, record: Displayed) -> bool:
-    try:
-        return home.holds(record)
-    # A workspace with damaged files must not keep the others from being asked.
-    except Exception:
-        return False
+    def holds(home: Home) -> bool:
+        try:
+            return is_in(home.paths)
+        # A workspace with damaged files must not keep the others from being asked.
+        except Exception:
+            return False
+
+    return next(filter(holds, reversed(_HOMES.values())), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from tunix_core.base.paths import WorkspacePaths
 from tunix_core.records import TERMINAL_STATUSES, Run, RunResult
 from tunix_core.rich import charts
 from tunix_core.rich.curves import curves
@@ -26,6 +27,11 @@ def run_html(run: Run, home: Home | None) -> str:
         folder = RunFolder(home.paths.run(run.id))
         parts += [attempt(lambda: _progress(run, folder)), attempt(lambda: _curve(run, folder))]
     return whole(f"Run {short(run.id)}", *parts, *_outcome(run.result))
+
+
+def is_in(paths: WorkspacePaths, run: Run) -> bool:
+    """Whether a workspace has the directory of a run, which is there from the beginning."""
+    return paths.run(run.id).is_dir()
 
 
 def status(run: Run) -> Html:
