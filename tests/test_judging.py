@@ -20,7 +20,8 @@ from tunix_core import Workspace
 from tunix_core.base.clock import new_id
 from tunix_core.cli import cli
 from tunix_core.errors import ConflictError, NotFoundError, UsageError
-from tunix_core.evaluation.verdicts import EXACT_EVALUATOR, decide
+from tunix_core.evaluation.verdicts import decide
+from tunix_core.evaluators import USUAL_JUDGE_FULL
 from tunix_core.protocols import GenerationConfig
 from tunix_core.records import Evaluation, Run, Score, TrainingRequest
 
@@ -187,7 +188,7 @@ def test_the_majority_of_a_judges_verdicts_decides(said: list[str | None], mean:
 
 @given(st.floats(0, 1))
 def test_answers_are_all_right_or_it_is_a_failure(mean: float) -> None:
-    assert decide(EXACT_EVALUATOR, mean, []) == ("pass" if mean == 1.0 else "fail")
+    assert decide(USUAL_JUDGE_FULL, mean, []) == ("pass" if mean == 1.0 else "fail")
     assert decide("acme/brevity", mean, []) == ("pass" if mean >= 0.7 else "fail")
 
 

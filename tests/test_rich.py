@@ -6,23 +6,26 @@ import hashlib
 import json
 import shutil
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import attrs
 import jupytext
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from tests.conftest import SAMPLES, write_traces
 from tunix_core import Workspace
 from tunix_core.codec import structure, unstructure
-from tunix_core.errors import InvalidRecordError, NotFoundError
+from tunix_core.errors import NotFoundError
 from tunix_core.records import DatasetManifest, Evaluation, Run
 from tunix_core.rendering import render_show_your_work
 from tunix_core.rich.markup import MOST_CHARS
@@ -70,9 +73,26 @@ class Reader(HTMLParser):
         return " ".join(" ".join(self.pieces).split())
 
 
+@pytest.fixture(scope="module", autouse=True)
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InteractiveShell]:
+    """A shell as a notebook has it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
+        # A module of another name: the shell would take the place of this process's own main.
+        yield InteractiveShell.instance(user_module=ModuleType("notebook"))
+    InteractiveShell.clear_instance()
+
+
+def html_of(shown: Displayed) -> str:
+    """What a notebook gets."""
+    formatter: Any = InteractiveShell.instance().display_formatter
+    data, _ = formatter.format(shown)
+    return str(data["text/html"])
+
+
 def read(shown: Displayed) -> Reader:
     """What a notebook gets, checked to be well formed, harmless and complete in itself."""
-    html = shown._repr_html_()
+    html = html_of(shown)
     reader = Reader(html)
     assert "script" not in reader.tags
     names = {name for name, _ in reader.attributes}
@@ -274,7 +294,7 @@ def test_a_run_shows_its_outcome_and_its_curve(run: Run) -> None:
         assert held in reader.text
     assert "loss 0.125" in reader.text
     assert "svg" in reader.tags
-    assert run._repr_html_() == run._repr_html_()
+    assert html_of(run) == html_of(run)
 
 
 def test_a_run_that_failed_or_has_not_ended_shows_what_it_has(workspace: Workspace) -> None:
@@ -306,7 +326,7 @@ def test_a_held_out_loss_is_drawn_where_it_was_measured(workspace: Workspace, ru
 def test_a_curve_of_many_steps_is_thinned(workspace: Workspace, run: Run) -> None:
     metrics = workspace.paths.run(run.id) / "metrics.jsonl"
     metrics.write_text("".join(f'{{"step": {n}, "loss": {1 / n}}}\n' for n in range(1, 100_001)))
-    assert len(run._repr_html_()) < 60_000
+    assert len(html_of(run)) < 60_000
 
 
 def test_without_matplotlib_a_table_stands_for_the_curve(
@@ -414,22 +434,77 @@ def test_showing_changes_no_file(workspace: Workspace, run: Run, evaluation: Eva
     assert files(workspace.paths.root) == before
 
 
-def test_where_a_record_lies_is_in_no_document(
-    workspace: Workspace, run: Run, evaluation: Evaluation
+def test_a_record_is_shown_from_the_workspace_that_has_it(
+    workspace: Workspace, run: Run, evaluation: Evaluation, tmp_path: Path
 ) -> None:
     manifest = workspace.datasets.manifest("mine-v1")
-    for held in (evaluation, run, manifest):
-        assert held.root == workspace.paths.root
-        plain = unstructure(held)
-        assert "root" not in plain
-        assert str(workspace.paths.root) not in json.dumps(plain)
-        again = structure(type(held), plain)
-        assert (again, again.root) == (held, None)
-        with pytest.raises(InvalidRecordError, match=r"\$\.root: unknown key"):
-            structure(type(held), {**plain, "root": "/"})
-    table = read(structure(Run, unstructure(run)))
-    assert "svg" not in table.tags
-    assert "status completed" in table.text
+    with Workspace(tmp_path / "other") as other:
+        other.traces.import_file(write_traces(tmp_path / "others.jsonl", 5))
+        others = other.datasets.build("mine", "v1")
+
+        assert f"{MARKUP} 29?" in read(manifest).text
+        assert "The first 3 of 5 items" in read(others).text
+        assert MARKUP not in read(others).text
+        assert "svg" in read(structure(Run, unstructure(run))).tags
+        assert "answer given often" in read(evaluation).text
+
+
+def test_a_copy_that_was_opened_last_shows_what_both_have(
+    workspace: Workspace, run: Run, tmp_path: Path
+) -> None:
+    workspace.close()
+    with Workspace.copy(workspace.paths.root, tmp_path / "copy") as copy:
+        (copy.paths.run(run.id) / "metrics.jsonl").unlink()
+        assert "no loss is recorded" in read(run).text
+        with Workspace(workspace.paths.root):
+            assert "svg" in read(run).tags
+
+
+def test_a_damaged_workspace_hides_no_other(workspace: Workspace, tmp_path: Path) -> None:
+    manifest = workspace.datasets.manifest("mine-v1")
+    with Workspace(tmp_path / "damaged") as damaged:
+        folder = damaged.paths.dataset("mine-v1")
+        folder.mkdir()
+        (folder / "manifest.json").write_text("[]")
+        assert f"{MARKUP} 29?" in read(manifest).text
+
+
+def test_a_record_that_no_workspace_has_shows_what_it_says(
+    workspace: Workspace, run: Run, evaluation: Evaluation
+) -> None:
+    manifest = attrs.evolve(workspace.datasets.manifest("mine-v1"), build_id="another")
+    stray = read(attrs.evolve(run, id="nowhere"))
+    judged = read(attrs.evolve(evaluation, items_path="runs/nowhere/items.jsonl")).text
+
+    assert "svg" not in stray.tags
+    assert "status completed" in stray.text
+    assert manifest.sha256 in read(manifest).text
+    assert "The first" not in read(manifest).text
+    assert "score 0.667 (0.488 to 0.808)" in judged
+    assert "cannot be shown" not in judged
+
+
+WITHOUT_A_SHELL = """
+import sys
+from tunix_core import Workspace
+{first}
+with Workspace("workspace") as workspace:
+    run = workspace.runs.list(status="completed")[0]
+print("IPython" in sys.modules, "tunix_core.rich" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "loaded"), [("", "False False"), ("import IPython", "True True")]
+)
+def test_outside_a_shell_a_workspace_opens_as_ever(
+    workspace: Workspace, tmp_path: Path, first: str, loaded: str
+) -> None:
+    assert workspace.paths.root == tmp_path / "workspace"
+    script = WITHOUT_A_SHELL.format(first=first)
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == loaded
 
 
 def test_an_error_is_one_line_in_a_notebook() -> None:

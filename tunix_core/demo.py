@@ -17,20 +17,19 @@ from tunix_core.codec import trace_to_json
 from tunix_core.contributions import COMPARATOR, DEFAULT, GENERATOR, TRAINER
 from tunix_core.errors import TunixError
 from tunix_core.evaluation.regressions import DEFAULT_COMPARATOR
+from tunix_core.evaluation.review import JudgedItem
 from tunix_core.protocols import GenerationConfig
 from tunix_core.records import (
-    Completion,
     DatasetManifest,
     Evaluation,
-    Item,
     ModelVersion,
     Run,
+    Score,
     Trace,
     Verdict,
 )
 from tunix_core.workspace import Workspace
 
-EVALUATORS = ("answer_correctness", "show_your_work", "step_validity")
 BASELINE = "untrained"
 ARTIFACT = "dev-reasoning-demo"
 SPLITS = ("train", "test")
@@ -84,7 +83,7 @@ class DemoResult:
     after: tuple[Evaluation, ...]
     verdict: Verdict
     version: ModelVersion
-    examples: tuple[tuple[Item, Completion], ...]
+    examples: tuple[JudgedItem, ...]
     run: Run
 
 
@@ -145,7 +144,7 @@ def run_demo(workspace: Workspace, config: DemoConfig, listener: Listener) -> De
     with watch.measure("evaluate"):
         after = _evaluate(workspace, trained, test.dataset_key, listener)
     listener.phase("Checking for a regression against the untrained model, then promoting")
-    workspace.regressions.set_baseline(BASELINE, untrained.id, "answer_correctness")
+    workspace.regressions.set_baseline(BASELINE, untrained.id)
     _, verdict = workspace.regressions.check(trained.id, BASELINE)
     if verdict.regressed:
         raise TunixError(f"the trained model is worse than the untrained one: {verdict.reason}")
@@ -165,7 +164,7 @@ def run_demo(workspace: Workspace, config: DemoConfig, listener: Listener) -> De
         "model_version": f"{version.artifact}@{version.version}",
     }
     write_atomically(workspace.paths.root / "summary.json", json.dumps(summary, indent=2) + "\n")
-    examples = _examples(workspace, trained, test.dataset_key, after[0])
+    examples = _examples(workspace, after[0])
     return DemoResult(summary, before, after, verdict, version, examples, trained)
 
 
@@ -240,21 +239,17 @@ def _evaluate(
 ) -> tuple[Evaluation, ...]:
     listener.phase(f"Answering and judging {dataset_key}")
     workspace.predictions.create(run.id, dataset_key, GENERATION, listener.progress)
-    return tuple(workspace.evaluations.run(run.id, dataset_key, EVALUATORS))
+    return tuple(workspace.evaluations.run(run.id, dataset_key))
 
 
 def _scores(evaluations: Iterable[Evaluation]) -> dict[str, float]:
     return {e.evaluator.rpartition("/")[2]: float(e.score or 0.0) for e in evaluations}
 
 
-def _examples(
-    workspace: Workspace, run: Run, dataset_key: str, evaluation: Evaluation
-) -> tuple[tuple[Item, Completion], ...]:
+def _examples(workspace: Workspace, evaluation: Evaluation) -> tuple[JudgedItem, ...]:
     """Three right answers from three families, to be read by people."""
-    right = {s.item_id for s in workspace.evaluations.scores(evaluation) if s.value == 1.0}
-    said = {c.item_id: c for c in workspace.predictions.read(run.id, dataset_key).completions}
-    by_family: dict[str | None, tuple[Item, Completion]] = {}
-    for item in workspace.datasets.items(dataset_key):
-        if item.id in right:
-            by_family.setdefault(item.label("family"), (item, said[item.id]))
-    return tuple(by_family.values())[:3]
+    by_family: dict[str | None, Score] = {}
+    for score in workspace.evaluations.scores(evaluation):
+        if score.value == 1.0:
+            by_family.setdefault(score.groups.get("family"), score)
+    return workspace.evaluations.review(evaluation, list(by_family.values())[:3]).items

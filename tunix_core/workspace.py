@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tunix_core.evaluation import Evaluations
     from tunix_core.evaluation.predictions import Predictions
     from tunix_core.evaluation.regressions import Regressions
+    from tunix_core.evaluation.shown_steps import ShownSteps
     from tunix_core.models import Models
     from tunix_core.protocols import Executor
     from tunix_core.runs import Runs
@@ -55,6 +57,10 @@ class Workspace:
             raise UsageError(f"cannot use {chosen} as a workspace: {error.strerror}") from error
         self.plugins = plugins or Plugins.discover()
         self._executor = executor or DEFAULT
+        if "IPython" in sys.modules:
+            from tunix_core.rich.formatters import register
+
+            register(self.paths, self.plugins)
 
     @cached_property
     def store(self) -> Store:
@@ -102,8 +108,20 @@ class Workspace:
         from tunix_core.evaluation import Evaluations
 
         return Evaluations(
-            self.store, self.plugins, self.paths, self.datasets, self.runs, self.predictions
+            self.store,
+            self.plugins,
+            self.paths,
+            self.datasets,
+            self.runs,
+            self.predictions,
+            self.shown_steps,
         )
+
+    @cached_property
+    def shown_steps(self) -> ShownSteps:
+        from tunix_core.evaluation.shown_steps import ShownSteps
+
+        return ShownSteps(self.plugins)
 
     @cached_property
     def regressions(self) -> Regressions:

@@ -14,7 +14,7 @@ from tunix_core.cli.evaluations import leaderboard_rows
 from tunix_core.cli.progress import Progress, TrainingProgress
 from tunix_core.demo import DemoConfig, DemoResult, run_demo
 from tunix_core.errors import UsageError
-from tunix_core.evaluation.service import DEFAULT_JUDGE
+from tunix_core.evaluators import USUAL_JUDGE
 from tunix_core.records import Run
 from tunix_core.rich.plots import plot_outcome
 from tunix_core.workspace import Workspace
@@ -107,9 +107,9 @@ def _draw(workspace: Workspace, result: DemoResult) -> str:
 def _print_result(workspace: Workspace, result: DemoResult, picture: str) -> None:
     summary = result.summary
     click.echo("\nThree held-out items, as the trained model answered them\n")
-    for item, completion in result.examples:
-        click.echo(f"  {item.label('family')}: {item.prompt}")
-        for line in completion.text.splitlines():
+    for judged in result.examples:
+        click.echo(f"  {judged.item.label('family')}: {judged.item.prompt}")
+        for line in judged.answers[0].completion.text.splitlines():
             click.echo(f"    {line}")
         click.echo("")
     after = summary["after"]
@@ -121,7 +121,7 @@ def _print_result(workspace: Workspace, result: DemoResult, picture: str) -> Non
     )
     dataset = result.after[0].dataset_key
     click.echo(f"\nLeaderboard of {dataset}\n")
-    ranked = workspace.evaluations.leaderboard(DEFAULT_JUDGE, dataset, limit=LEADERBOARD_ROWS)
+    ranked = workspace.evaluations.leaderboard(USUAL_JUDGE, dataset, limit=LEADERBOARD_ROWS)
     print_table(leaderboard_rows(workspace, ranked))
     click.echo(f"\nalways the most frequent answer: {summary['constant_answer_baseline']:.3f}")
     click.echo(f"regression check: {result.verdict.reason}")

@@ -15,7 +15,7 @@ from tunix_core.cli.progress import Progress
 from tunix_core.codec import structure, unstructure
 from tunix_core.contributions import EVALUATOR
 from tunix_core.errors import InvalidRecordError, UsageError
-from tunix_core.evaluation.service import DEFAULT_EVALUATORS, DEFAULT_JUDGE
+from tunix_core.evaluators import USUAL_JUDGE, USUAL_JUDGES
 from tunix_core.protocols import GenerationConfig
 from tunix_core.records import Estimate, Evaluation
 from tunix_core.workspace import Workspace
@@ -37,7 +37,7 @@ def command() -> None:
     "--evaluator",
     "evaluators",
     multiple=True,
-    default=DEFAULT_EVALUATORS,
+    default=USUAL_JUDGES,
     show_default=True,
     help="Name of an evaluator; may be given many times.",
 )
@@ -122,7 +122,7 @@ def show(workspace: Workspace, evaluation_id: str, items: bool, as_json: bool) -
 
 
 @command.command()
-@click.option("-e", "--evaluator", default=DEFAULT_JUDGE, show_default=True)
+@click.option("-e", "--evaluator", default=USUAL_JUDGE, show_default=True)
 @click.option("--all", "every", is_flag=True, help="Every evaluator whose numbers are grades.")
 @click.option("--dataset", "dataset_key", help="Only this dataset.")
 @click.option("--model", "model_id", metavar="TEXT", help="Only models whose id contains this.")

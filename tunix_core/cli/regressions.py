@@ -9,6 +9,7 @@ from tunix_core.cli._output import emit, json_option, print_fields, print_table
 from tunix_core.codec import unstructure
 from tunix_core.errors import UsageError
 from tunix_core.evaluation.regressions import DEFAULT_COMPARATOR
+from tunix_core.evaluators import USUAL_JUDGE
 from tunix_core.protocols import Tolerance
 from tunix_core.records import Baseline, MetricCheck, Verdict
 from tunix_core.workspace import Workspace
@@ -24,7 +25,7 @@ def command() -> None:
 @command.command()
 @click.argument("name")
 @click.argument("run_id")
-@click.option("-e", "--evaluator", default="answer_correctness", show_default=True)
+@click.option("-e", "--evaluator", default=USUAL_JUDGE, show_default=True)
 @click.option("--dataset", "dataset_key", help="On which dataset; that of the newest evaluation.")
 @click.option("--comparator", default=DEFAULT_COMPARATOR, show_default=True)
 @click.option(

@@ -11,12 +11,14 @@ from typing import Any
 
 from tunix_core.base.clock import new_id, now
 from tunix_core.base.paths import WorkspacePaths
-from tunix_core.codec import check_json, trace_from_json
-from tunix_core.datasets.files import DATA, MANIFEST, Progress, publish, read_manifest, scan
+from tunix_core.codec import check_json
+from tunix_core.datasets import reading
+from tunix_core.datasets.files import DATA, Progress, publish
+from tunix_core.datasets.reading import MAX_KEY_CHARS, is_key
 from tunix_core.datasets.selection import Selection, Strategy, choose, choose_mix
-from tunix_core.errors import IntegrityError, NotFoundError, UsageError, did_you_mean
+from tunix_core.errors import IntegrityError, NotFoundError, UsageError
 from tunix_core.plugins import Plugins
-from tunix_core.records import DatasetManifest, Item, Trace, located
+from tunix_core.records import DatasetManifest, Item, Trace
 from tunix_core.store import Store
 from tunix_core.store.labels import Matches
 from tunix_core.traces import Traces, exports
@@ -24,9 +26,6 @@ from tunix_core.traces.service import ImportReport
 from tunix_core.traces.service import Progress as ImportProgress
 
 SCHEMA_VERSION = "1.1"
-MAX_KEY_CHARS = 200
-
-_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
 def dataset_key(name: str, version: str) -> str:
@@ -36,7 +35,7 @@ def dataset_key(name: str, version: str) -> str:
         UsageError: The key would not be a safe directory name.
     """
     key = "-".join(re.sub(r"[ /]", "_", part) for part in (name, version))
-    if not name or not version or not _KEY.fullmatch(key) or len(key) > MAX_KEY_CHARS:
+    if not name or not version or not is_key(key):
         raise UsageError(
             f"{key!r} cannot be a dataset key",
             f"use letters, digits, '.', '_' and '-', at most {MAX_KEY_CHARS} in all",
@@ -149,7 +148,6 @@ class Datasets:
         manifest, is_new = publish(
             self._paths.datasets, fields, generated, provenance or {}, lines, on_progress
         )
-        manifest = located(manifest, self._paths.root)
         if is_new:
             self._plugins.observe("tunix_dataset_built", manifest=manifest)
         return manifest
@@ -182,7 +180,7 @@ class Datasets:
 
     def list(self) -> list[DatasetManifest]:
         """Every dataset, by key."""
-        return [self.manifest(key) for key in self._keys()]
+        return [self.manifest(key) for key in reading.keys(self._paths.datasets)]
 
     def manifest(self, key: str) -> DatasetManifest:
         """The manifest of a dataset.
@@ -191,11 +189,7 @@ class Datasets:
             NotFoundError: There is no such dataset.
             InvalidRecordError: The manifest was edited into something else.
         """
-        known = _KEY.fullmatch(key) and len(key) <= MAX_KEY_CHARS
-        if not known or not (self._paths.datasets / key / MANIFEST).is_file():
-            hint = did_you_mean(key, self._keys(), "see: tunix-rt datasets list")
-            raise NotFoundError(f"dataset {key!r} not found", hint)
-        return located(read_manifest(self._paths.datasets / key), self._paths.root)
+        return reading.find_manifest(self._paths.datasets, key)
 
     def data_path(self, key: str) -> Path:
         """The data file of a dataset, checked just now: one canonical trace per line.
@@ -204,7 +198,7 @@ class Datasets:
             NotFoundError: There is no such dataset.
             IntegrityError: The data is not what the manifest says.
         """
-        return self._data(self.verify(key))
+        return self._paths.datasets / self.verify(key).dataset_key / DATA
 
     def items(self, key: str) -> Iterator[Item]:
         """The items of a dataset in order; their ids are the trace ids.
@@ -213,8 +207,7 @@ class Datasets:
             NotFoundError: There is no such dataset.
             IntegrityError: The data is not what the manifest says; raised before the first item.
         """
-        manifest = self.verify(key)
-        return self._items(manifest)
+        return reading.read_items(self._paths.datasets, key)
 
     def verify(self, key: str) -> DatasetManifest:
         """Recompute the hash and the count of the data.
@@ -223,19 +216,7 @@ class Datasets:
             NotFoundError: There is no such dataset.
             IntegrityError: The data is not what the manifest says.
         """
-        manifest = self.manifest(key)
-        digest, count = scan(self._data(manifest))
-        if digest != manifest.sha256:
-            problem = f"has sha256 {digest[:16]}…, {manifest.sha256[:16]}… was built"
-        elif not count == manifest.trace_count == len(manifest.trace_ids):
-            problem = f"holds {count} items, the manifest names {len(manifest.trace_ids)}"
-        elif manifest.dataset_key != key:
-            problem = f"is that of {manifest.dataset_key}"
-        else:
-            return manifest
-        raise IntegrityError(
-            f"dataset {key}: {DATA} {problem}", "it was changed: build it again as a new version"
-        )
+        return reading.verify(self._paths.datasets, key)
 
     def overlap(self, first: str, second: str) -> int:
         """Number of items of ``second`` whose question is also asked in ``first``.
@@ -267,18 +248,6 @@ class Datasets:
             )
         stored = self._store.traces.fetch(manifest.trace_ids)
         return (exports.export_line(trace, export_format) for trace in stored)
-
-    def _items(self, manifest: DatasetManifest) -> Iterator[Item]:
-        with self._data(manifest).open("rb") as file:
-            for trace_id, line in zip(manifest.trace_ids, file, strict=True):
-                yield Item(trace_id, trace_from_json(line))
-
-    def _data(self, manifest: DatasetManifest) -> Path:
-        return self._paths.dataset(manifest.dataset_key) / DATA
-
-    def _keys(self) -> tuple[str, ...]:
-        found = self._paths.datasets.glob(f"*/{MANIFEST}")
-        return tuple(sorted(p.parent.name for p in found if _KEY.fullmatch(p.parent.name)))
 
     def _select(
         self,

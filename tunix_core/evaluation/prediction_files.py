@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import unstructure
+from tunix_core.errors import IntegrityError
 from tunix_core.records import Completion
 from tunix_core.runs.folder import RunFolder
 
@@ -47,3 +50,20 @@ def read_meta(folder: Path) -> dict[str, object] | None:
     """What finished predictions say of themselves; None while they are not finished."""
     path = folder / META
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def read_completions(folder: Path, meta: Mapping[str, object]) -> list[Completion]:
+    """Finished predictions in the order they were made.
+
+    Args:
+        folder: Where they lie.
+        meta: What they say of themselves.
+
+    Raises:
+        IntegrityError: The file was changed after it was finished.
+    """
+    content = (folder / DATA).read_bytes()
+    if hashlib.sha256(content).hexdigest() != meta["sha256"]:
+        of = f"run {meta['run_id']} for {meta['dataset_key']}"
+        raise IntegrityError(f"predictions of {of} were changed")
+    return [parse_line(line) for line in content.splitlines()]

@@ -17,13 +17,14 @@ from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import structure, unstructure
 from tunix_core.contributions import TRAINER
 from tunix_core.datasets import Datasets
-from tunix_core.errors import ConflictError, IntegrityError, NotFoundError
+from tunix_core.errors import ConflictError, NotFoundError
 from tunix_core.evaluation.prediction_files import (
     DATA,
     META,
     folder_of,
     format_line,
     parse_line,
+    read_completions,
     read_meta,
 )
 from tunix_core.plugins import Plugins
@@ -170,14 +171,11 @@ class Predictions:
                 f"run {run.id} has no finished predictions for {dataset_key}",
                 f"make them with: tunix-rt eval run {run.id} --dataset {dataset_key}",
             )
-        content = (folder / DATA).read_bytes()
-        digest = hashlib.sha256(content).hexdigest()
-        if digest != meta["sha256"]:
-            raise IntegrityError(f"predictions of run {run.id} for {dataset_key} were changed")
-        place = {item.id: place for place, item in enumerate(self._datasets.items(dataset_key))}
-        made = [c for c in map(parse_line, content.splitlines()) if c.item_id in place]
+        asked = self._datasets.manifest(dataset_key).trace_ids
+        place = {item_id: place for place, item_id in enumerate(asked)}
+        made = [c for c in read_completions(folder, meta) if c.item_id in place]
         made.sort(key=lambda completion: (place[completion.item_id], completion.sample))
-        return PredictionSet(run.id, dataset_key, digest, tuple(made))
+        return PredictionSet(run.id, dataset_key, str(meta["sha256"]), tuple(made))
 
     def folder(self, run_id: str, dataset_key: str) -> Path:
         """Where a run's predictions for a dataset lie."""

@@ -22,12 +22,12 @@ from tunix_core.evaluation.metric_checks import (
     names_a_cost,
 )
 from tunix_core.evaluation.service import Evaluations
+from tunix_core.evaluators import USUAL_JUDGE
 from tunix_core.plugins import Plugins
 from tunix_core.protocols import CompareRequest, Tolerance
 from tunix_core.records import Baseline, Evaluation, MetricCheck, Verdict
 from tunix_core.store import Store
 
-USUAL_JUDGE = "answer_correctness"
 DEFAULT_COMPARATOR = "higher-is-better"
 LOWER_COMPARATOR = "lower-is-better"
 PRIMARY_SCORE = "primary_score"
@@ -51,7 +51,7 @@ class Regressions:
         self,
         name: str,
         run_id: str,
-        evaluator: str = "answer_correctness",
+        evaluator: str = USUAL_JUDGE,
         dataset_key: str | None = None,
         comparator: str = DEFAULT_COMPARATOR,
     ) -> Baseline:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -12,23 +11,23 @@ from pathlib import Path
 from tunix_core.base.clock import new_id, now
 from tunix_core.base.locks import FileLock
 from tunix_core.base.paths import WorkspacePaths
-from tunix_core.codec import structure
 from tunix_core.contributions import EVALUATOR, bare_name
 from tunix_core.datasets import Datasets
 from tunix_core.errors import ConflictError, NotFoundError, UsageError
 from tunix_core.evaluation.judging import NothingSaid, Progress, judge_items
 from tunix_core.evaluation.predictions import Predictions, PredictionSet
+from tunix_core.evaluation.review import Review, read_scores, review
+from tunix_core.evaluation.shown_steps import ShownSteps
 from tunix_core.evaluation.verdicts import RunVerdict, decide
+from tunix_core.evaluators import USUAL_JUDGE, USUAL_JUDGES
 from tunix_core.plugins import Plugins, ProvidedEvaluator
 from tunix_core.protocols import Evaluator, GenerationConfig
-from tunix_core.records import TERMINAL_STATUSES, Evaluation, Item, Run, Score, located
+from tunix_core.records import TERMINAL_STATUSES, Evaluation, Item, Run, Score
 from tunix_core.runs import Runs
 from tunix_core.runs.folder import LOCK, RunFolder
 from tunix_core.store import Store
 from tunix_core.store.evaluations import LeaderboardFilters
 
-DEFAULT_JUDGE = "answer_correctness"
-DEFAULT_EVALUATORS = (DEFAULT_JUDGE, "show_your_work", "step_validity")
 # The end of a run and whoever waits for it may judge it at once: the second takes over the work
 # of the first.
 WAIT_S = 600.0
@@ -46,6 +45,7 @@ class Evaluations:
         datasets: Datasets,
         runs: Runs,
         predictions: Predictions,
+        shown_steps: ShownSteps,
     ) -> None:
         self._store = store
         self._plugins = plugins
@@ -53,12 +53,13 @@ class Evaluations:
         self._datasets = datasets
         self._runs = runs
         self._predictions = predictions
+        self._shown_steps = shown_steps
 
     def run(
         self,
         run_id: str,
         dataset_key: str,
-        evaluators: Sequence[str] = DEFAULT_EVALUATORS,
+        evaluators: Sequence[str] = USUAL_JUDGES,
         on_progress: Progress | None = None,
     ) -> list[Evaluation]:
         """Judge a run's predictions for a dataset; interrupted work is continued.
@@ -84,7 +85,7 @@ class Evaluations:
     def judge(
         self,
         run_id: str,
-        judge: str = DEFAULT_JUDGE,
+        judge: str = USUAL_JUDGE,
         dataset_key: str | None = None,
         generation: GenerationConfig | None = None,
         on_progress: Progress | None = None,
@@ -179,11 +180,20 @@ class Evaluations:
 
     def scores(self, evaluation: Evaluation) -> list[Score]:
         """The judgement of every item, in the order of the dataset."""
-        path = self._paths.root / evaluation.items_path
-        if not path.is_file():
-            raise NotFoundError(f"evaluation {evaluation.id}: {evaluation.items_path} is missing")
-        with path.open(encoding="utf-8") as file:
-            return [structure(Score, json.loads(line), "score") for line in file]
+        return list(read_scores(self._paths, evaluation))
+
+    def review(self, evaluation: Evaluation, scores: Sequence[Score]) -> Review:
+        """The work behind some of an evaluation's judgements.
+
+        Args:
+            evaluation: The evaluation.
+            scores: Those of its judgements that are of interest.
+
+        Raises:
+            NotFoundError: The dataset is gone, or has no such item.
+            IntegrityError: The dataset was changed.
+        """
+        return review(self._paths, self._shown_steps, evaluation, scores)
 
     def leaderboard(
         self,
@@ -222,12 +232,10 @@ class Evaluations:
             date_from=None if date_from is None else _stored(date_from),
             date_to=None if date_to is None else _stored(date_to),
         )
-        found = self._store.evaluations.leaderboard(filters, limit, offset)
-        return [located(evaluation, self._paths.root) for evaluation in found]
+        return self._store.evaluations.leaderboard(filters, limit, offset)
 
     def _select(self, filters: Mapping[str, str], limit: int = -1) -> list[Evaluation]:
-        found = self._store.evaluations.select(filters, limit)
-        return [located(evaluation, self._paths.root) for evaluation in found]
+        return self._store.evaluations.select(filters, limit)
 
     def _full_name(self, evaluator: str) -> str:
         return self._plugins.find(EVALUATOR, evaluator).full_name
@@ -306,7 +314,7 @@ class Evaluations:
             grade=contribution.grade,
         )
         self._store.evaluations.insert(evaluation)
-        return located(evaluation, self._paths.root)
+        return evaluation
 
     def _items_path(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Literal
 
 from attrs import frozen
@@ -33,26 +32,46 @@ class ShownStep:
     reason: str | None
 
 
-def of_trace(plugins: Plugins, item: Item) -> list[ShownStep]:
-    """The steps of a stored trace."""
-    steps = item.trace.steps
-    generator = None if any("\n" in step.content for step in steps) else _generator(plugins, item)
-    judged = _executed(generator, item, "\n".join(step.content for step in steps))
-    if judged is None or len(judged) != len(steps):
-        judged = [_by_equations(step.content) for step in steps]
-    return [
-        ShownStep(step.content, step.type, shown.state, shown.reason)
-        for step, shown in zip(steps, judged, strict=True)
-    ]
+class ShownSteps:
+    """Says which steps hold, by the generator that made the item or by computing them again.
 
+    Args:
+        plugins: Where the generators are; each is created once.
+    """
 
-def of_completion(plugins: Plugins, item: Item, text: str) -> list[ShownStep]:
-    """The lines of reasoning in what a model wrote; of all it wrote, where none is marked."""
-    reasoning, marked = _reasoning(text)
-    judged = _executed(_generator(plugins, item), item, reasoning) if marked else None
-    if judged is not None:
-        return judged
-    return [_by_equations(line) for line in reasoning.splitlines() if line.strip()]
+    def __init__(self, plugins: Plugins) -> None:
+        self._plugins = plugins
+        self._created: dict[str, Generator] = {}
+
+    def of_trace(self, item: Item) -> list[ShownStep]:
+        """The steps of a stored trace."""
+        steps = item.trace.steps
+        generator = None if any("\n" in step.content for step in steps) else self._maker(item)
+        judged = _executed(generator, item, "\n".join(step.content for step in steps))
+        if judged is None or len(judged) != len(steps):
+            judged = [_by_equations(step.content) for step in steps]
+        return [
+            ShownStep(step.content, step.type, shown.state, shown.reason)
+            for step, shown in zip(steps, judged, strict=True)
+        ]
+
+    def of_completion(self, item: Item, text: str) -> list[ShownStep]:
+        """The lines of reasoning in what a model wrote; of all it wrote, where none is marked."""
+        reasoning, marked = _reasoning(text)
+        judged = _executed(self._maker(item), item, reasoning) if marked else None
+        if judged is not None:
+            return judged
+        return [_by_equations(line) for line in reasoning.splitlines() if line.strip()]
+
+    def _maker(self, item: Item) -> Generator | None:
+        """The generator that the item says it is from, where there is such a one."""
+        source = item.label("source")
+        for provided in self._plugins.all(GENERATOR):
+            if source in (provided.full_name, provided.bare_name):
+                if provided.full_name not in self._created:
+                    self._created[provided.full_name] = provided.create()
+                return self._created[provided.full_name]
+        return None
 
 
 def _reasoning(text: str) -> tuple[str, bool]:
@@ -93,16 +112,3 @@ def _by_equations(text: str) -> ShownStep:
     if shown:
         return ShownStep(text, None, "holds", "its equations were computed again")
     return ShownStep(text, None, "unchecked", "holds nothing that can be computed again")
-
-
-def _generator(plugins: Plugins, item: Item) -> Generator | None:
-    source = item.label("source")
-    return None if source is None else _find(plugins, source)
-
-
-@lru_cache(maxsize=64)
-def _find(plugins: Plugins, source: str) -> Generator | None:
-    for provided in plugins.all(GENERATOR):
-        if source in (provided.full_name, provided.bare_name):
-            return provided.create()
-    return None

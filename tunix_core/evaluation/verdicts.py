@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
+from tunix_core.evaluators import USUAL_JUDGE_FULL
 from tunix_core.records import Score
 
 RunVerdict = Literal["pass", "fail", "uncertain"]
 
-EXACT_EVALUATOR = "tunix-core/answer_correctness"
 PASS_SHARE = 0.7
 
 
@@ -24,7 +24,7 @@ def decide(evaluator: str, score: float | None, scores: Sequence[Score]) -> RunV
     """
     if score is None:
         return "uncertain"
-    if evaluator == EXACT_EVALUATOR:
+    if evaluator == USUAL_JUDGE_FULL:
         # There is a right answer to every item, so that anything short of all is a failure.
         return "pass" if score == 1.0 else "fail"
     said = Counter(str(s.details["verdict"]) for s in scores if "verdict" in s.details)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import trace_from_json
-from tunix_core.datasets.files import DATA
+from tunix_core.datasets.files import DATA, MANIFEST
+from tunix_core.datasets.reading import outline
 from tunix_core.records import DatasetManifest, Trace
+from tunix_core.rich.homes import Home
 from tunix_core.rich.markup import Html, attempt, facts, heading, text, whole
 from tunix_core.rich.readable import when
 from tunix_core.rich.work import work
@@ -18,11 +19,16 @@ from tunix_core.rich.work import work
 SAMPLE = 3
 
 
-def dataset_html(manifest: DatasetManifest) -> str:
-    """A dataset in a notebook."""
-    root = manifest.root
-    sample = Html() if root is None else attempt(lambda: _sample(manifest, root))
+def dataset_html(manifest: DatasetManifest, home: Home | None) -> str:
+    """A dataset in a notebook; without its workspace what its manifest says."""
+    sample = Html() if home is None else attempt(lambda: _sample(manifest, home.paths))
     return whole(f"Dataset {manifest.dataset_key}", facts(_facts(manifest)), sample)
+
+
+def is_in(paths: WorkspacePaths, manifest: DatasetManifest) -> bool:
+    """Whether a workspace has this very dataset; the same key may be that of other data."""
+    path = paths.dataset(manifest.dataset_key) / MANIFEST
+    return path.is_file() and outline(path)["build_id"] == manifest.build_id
 
 
 def _facts(manifest: DatasetManifest) -> Iterator[tuple[str, Any]]:
@@ -41,9 +47,9 @@ def _facts(manifest: DatasetManifest) -> Iterator[tuple[str, Any]]:
         yield "plugins", ", ".join(f"{name} {version}" for name, version in plugins.items())
 
 
-def _sample(manifest: DatasetManifest, root: Path) -> Html:
+def _sample(manifest: DatasetManifest, paths: WorkspacePaths) -> Html:
     """The first items; the data is not checked, since that would read all of it."""
-    path = WorkspacePaths(root).dataset(manifest.dataset_key) / DATA
+    path = paths.dataset(manifest.dataset_key) / DATA
     with path.open("rb") as file:
         traces = [trace_from_json(line) for line in islice(file, SAMPLE)]
     shown = "".join(map(_item, traces))

@@ -9,6 +9,7 @@ from tunix_core.base.paths import WorkspacePaths
 from tunix_core.records import TERMINAL_STATUSES, Run, RunResult
 from tunix_core.rich import charts
 from tunix_core.rich.curves import curves
+from tunix_core.rich.homes import Home
 from tunix_core.rich.markup import Html, attempt, facts, heading, note, span, text, whole
 from tunix_core.rich.readable import short, when
 from tunix_core.runs.folder import RunFolder
@@ -19,14 +20,18 @@ LOSSES = {"loss": "loss", "eval_loss": "held-out loss"}
 _KINDS = {"completed": "good", "failed": "bad", "timeout": "bad"}
 
 
-def run_html(run: Run) -> str:
-    """A run in a notebook."""
-    root = run.root
+def run_html(run: Run, home: Home | None) -> str:
+    """A run in a notebook; without its workspace what the record says."""
     parts = [facts(_facts(run))]
-    if root is not None:
-        folder = RunFolder(WorkspacePaths(root).run(run.id))
+    if home is not None:
+        folder = RunFolder(home.paths.run(run.id))
         parts += [attempt(lambda: _progress(run, folder)), attempt(lambda: _curve(run, folder))]
     return whole(f"Run {short(run.id)}", *parts, *_outcome(run.result))
+
+
+def is_in(paths: WorkspacePaths, run: Run) -> bool:
+    """Whether a workspace has the directory of a run, which is there from the beginning."""
+    return paths.run(run.id).is_dir()
 
 
 def status(run: Run) -> Html:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tunix_core.base.paths import WorkspacePaths
-from tunix_core.codec import loads
 from tunix_core.datasets.files import MANIFEST
-from tunix_core.evaluation.verdicts import EXACT_EVALUATOR
+from tunix_core.datasets.reading import outline
+from tunix_core.evaluators import USUAL_JUDGE_FULL
 from tunix_core.rich.markup import Html, attempt, estimate, facts, heading, table, whole
 from tunix_core.rich.readable import bare, short, when
 from tunix_core.rich.runs import status
@@ -18,9 +18,6 @@ from tunix_core.store import Store
 from tunix_core.store.evaluations import LeaderboardFilters
 
 NEWEST = 5
-# Of a larger manifest, which is large by its trace ids, only the two ends are read.
-WHOLE_BYTES = 256 * 1024
-END_BYTES = 64 * 1024
 
 
 def workspace_html(paths: WorkspacePaths) -> str:
@@ -57,26 +54,13 @@ def _newest_first(datasets: Path) -> list[Path]:
 
 
 def _dataset(path: Path) -> dict[str, Any]:
-    held = _outline(path)
+    held = outline(path)
     return {
         "dataset": held["dataset_key"],
         "items": f"{held['trace_count']:,}",
         "strategy": held["selection_strategy"],
         "built": when(held["created_at"]),
     }
-
-
-def _outline(path: Path) -> Any:
-    """A manifest, of a large one without its trace ids."""
-    size = path.stat().st_size
-    if size > WHOLE_BYTES:
-        with path.open("rb") as file:
-            head, begins, _ = file.read(END_BYTES).partition(b'"trace_ids": [')
-            file.seek(size - END_BYTES)
-            _, ends, tail = file.read().rpartition(b'],\n  "trace_count":')
-        if begins and ends:
-            return loads(head + begins + ends + tail)
-    return loads(path.read_bytes())
 
 
 def _counts(store: Store) -> Iterator[tuple[str, Any]]:
@@ -106,7 +90,7 @@ def _runs(store: Store) -> list[dict[str, Any]]:
 
 
 def _leaderboard(store: Store) -> list[dict[str, Any]]:
-    wanted = LeaderboardFilters(evaluator=EXACT_EVALUATOR)
+    wanted = LeaderboardFilters(evaluator=USUAL_JUDGE_FULL)
     return [
         {
             "run": short(held.run_id),

@@ -27,7 +27,6 @@ from tunix_core.records import (
     RunStatus,
     RunTotal,
     TrainingRequest,
-    located,
 )
 from tunix_core.runs import artifacts, output_dirs
 from tunix_core.runs.artifacts import Artifact
@@ -243,7 +242,7 @@ class Runs:
         if place is not None:
             output_dirs.link(place, folder.path)
         self._store.runs.insert(run)
-        return located(run, self._paths.root)
+        return run
 
     def _go_on(self, run_id: str, config: RunConfig) -> Run:
         """Let a run that waits or was interrupted be executed with the settings of now."""
@@ -269,8 +268,7 @@ class Runs:
             NotFoundError: None or several runs match.
         """
         self.mark_abandoned()
-        found = by_beginning("run", run_id, self._store.runs.find, "see: tunix-rt runs list")
-        return located(found, self._paths.root)
+        return by_beginning("run", run_id, self._store.runs.find, "see: tunix-rt runs list")
 
     def list(
         self,
@@ -285,8 +283,7 @@ class Runs:
         self.mark_abandoned()
         wanted = {"status": status, "dataset_key": dataset_key, "mode": mode}
         filters = {column: value for column, value in wanted.items() if value is not None}
-        found = self._store.runs.select(filters, limit, offset)
-        return [located(run, self._paths.root) for run in found]
+        return self._store.runs.select(filters, limit, offset)
 
     def totals(self, bounds_s: Sequence[float]) -> builtins.list[RunTotal]:
         """All runs, counted by status and mode.
@@ -347,8 +344,7 @@ class Runs:
     def claim(self, worker: str, run_id: str | None = None) -> Run | None:
         """Take a pending run for a worker, the oldest unless one is named; None without any."""
         self.mark_abandoned()
-        run = self._store.runs.claim(run_id, worker, LEASE_S)
-        return run and located(run, self._paths.root)
+        return self._store.runs.claim(run_id, worker, LEASE_S)
 
     def heartbeat(self, run: Run) -> RunStatus | None:
         """Prolong a claim; the status, or None when another worker took the run over.

@@ -12,13 +12,13 @@ from tunix_core.contributions import EVALUATOR
 from tunix_core.errors import TunixError, UsageError
 from tunix_core.evaluation import Evaluations
 from tunix_core.evaluation.judging import Progress
+from tunix_core.evaluators import USUAL_JUDGE
 from tunix_core.plugins import Plugins, ProvidedTrainer
 from tunix_core.records import Run, TuningJob
 from tunix_core.runs.requests import setting_names as request_settings
 
 # Final figures that trainers leave with a run by custom.
 FIGURES = ("loss", "eval_loss", "best_eval_loss")
-CORRECTNESS = "answer_correctness"
 # The same measure under the names that the wire contract has for it; a score counts to 100.
 SCALES = {"score": 100.0, "primary_score": 1.0}
 
@@ -100,7 +100,7 @@ def measure(
     if job.metric_name in FIGURES:
         value = _figure(run, job.metric_name)
     else:
-        evaluator = CORRECTNESS if job.metric_name in SCALES else job.metric_name
+        evaluator = USUAL_JUDGE if job.metric_name in SCALES else job.metric_name
         judged = evaluations.judge(
             run.id, evaluator, job.eval_dataset_key, on_progress=on_progress
         ).score

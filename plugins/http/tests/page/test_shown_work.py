@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunix_core.codec import unstructure
-from tunix_core.evaluation import shown_steps
+from tunix_core.evaluation.shown_steps import ShownSteps
 from tunix_core.plugins import Plugins
 from tunix_core.records import Item, Step, Trace
 from tunix_generators.mix import DevReasoning
@@ -76,7 +76,7 @@ def test_reasoning_that_was_cut_off_is_judged_line_by_line() -> None:
     item = DevReasoning().item("test", 1, 4)
     first, *rest = [step.content for step in item.trace.steps]
 
-    shown = shown_steps.of_completion(Plugins.discover(), item, f"<reasoning>{first}")
+    shown = ShownSteps(Plugins.discover()).of_completion(item, f"<reasoning>{first}")
 
     assert shown[0].state == "holds"
     assert [step.state for step in shown[1:]] == ["fails"] * len(rest)
@@ -114,9 +114,9 @@ def test_markup_in_an_address_is_shown_and_does_nothing(
 @given(st.lists(st.text(min_size=1, max_size=60), min_size=1, max_size=5), st.text(max_size=80))
 def test_any_text_has_a_verdict_for_each_of_its_lines(lines: list[str], said: str) -> None:
     trace = Trace("?", "a", tuple(Step(i, "t", line) for i, line in enumerate(lines)))
-    plugins = Plugins.of()
+    steps = ShownSteps(Plugins.of())
 
-    shown = shown_steps.of_trace(plugins, Item("x", trace))
+    shown = steps.of_trace(Item("x", trace))
     assert [step.text for step in shown] == lines
-    assert all(step.reason for step in shown_steps.of_completion(plugins, Item("x", trace), said))
+    assert all(step.reason for step in steps.of_completion(Item("x", trace), said))
     json.dumps(unstructure(shown))

@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from tunix_core.evaluators import USUAL_JUDGE, USUAL_JUDGE_FULL
 from tunix_core.rich.readable import bare, figure, short, value, when
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -70,6 +71,8 @@ def _environment() -> Environment:
         "ticks": ticks,
     }
     environment.globals["plotly_version"] = version("plotly")
+    environment.globals["usual_judge"] = USUAL_JUDGE
+    environment.globals["usual_judge_full"] = USUAL_JUDGE_FULL
     environment.globals["release"] = version("tunix-http")
     return environment
 

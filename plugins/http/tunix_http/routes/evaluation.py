@@ -6,7 +6,7 @@ from datetime import datetime
 
 from tunix_core import Workspace
 from tunix_core.errors import ConflictError
-from tunix_core.evaluation.service import DEFAULT_JUDGE
+from tunix_core.evaluators import USUAL_JUDGE
 from tunix_http.operations import Call, Operations
 from tunix_http.wire.common import Pagination
 from tunix_http.wire.evaluation import (
@@ -46,7 +46,7 @@ def evaluate(workspace: Workspace, call: Call) -> EvaluationResponse:
     What was answered before is not answered again.
     """
     body: EvaluateRequest = call.body or EvaluateRequest()
-    judge = body.judge_override or DEFAULT_JUDGE
+    judge = body.judge_override or USUAL_JUDGE
     evaluation = workspace.evaluations.judge(
         str(call.path.run_id),
         SHORT_NAMES.get(judge, judge),

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 from tunix_core import Workspace
 from tunix_core.contributions import EVALUATOR
-from tunix_core.errors import IntegrityError, NotFoundError
-from tunix_core.evaluation import shown_steps
-from tunix_core.records import Completion, Evaluation, Item, Score
-from tunix_core.rendering import extract_work
+from tunix_core.errors import NotFoundError
+from tunix_core.evaluators import USUAL_JUDGE_FULL
+from tunix_core.records import Evaluation, Score
 from tunix_http.page.pages import Data, Page
 from tunix_http.page.panels import panels
 from tunix_http.page.query import Query, Window
@@ -23,7 +22,7 @@ def leaderboard(workspace: Workspace, query: Query) -> Data:
     limit = query.number("limit", 20, 1, 100)
     offset = query.number("offset", 0, 0, 10**9)
     known = [p.full_name for p in workspace.plugins.all(EVALUATOR)]
-    chosen = query.choice("evaluator", (ALL_GRADES, *known), "tunix-core/answer_correctness")
+    chosen = query.choice("evaluator", (ALL_GRADES, *known), USUAL_JUDGE_FULL)
     found = workspace.evaluations.leaderboard(
         None if chosen == ALL_GRADES else chosen,
         query.text("dataset"),
@@ -74,35 +73,23 @@ def item(workspace: Workspace, query: Query) -> Data:
     scores = workspace.evaluations.scores(held)
     wrong = query.choice("show", ("all", "wrong"), "all") == "wrong"
     place = _place(scores, query.path["item_id"], held)
-    asked = _asked(workspace, held, scores[place].item_id)
-    said, problem = _said(workspace, held, asked.id)
+    review = workspace.evaluations.review(held, [scores[place]])
+    (judged,) = review.items
+    nothing = None if judged.answers else "the model gave no answer to this item"
     return {
         "evaluation": held,
         "run": workspace.runs.get(held.run_id),
-        "score": scores[place],
-        "item": asked,
+        "score": judged.score,
+        "item": judged.item,
         "number": place + 1,
         "total": len(scores),
-        "reference": shown_steps.of_trace(workspace.plugins, asked),
-        "completions": [
-            {
-                "completion": completion,
-                "steps": shown_steps.of_completion(workspace.plugins, asked, completion.text),
-                "answer": _answer(completion.text),
-            }
-            for completion in said
-        ],
-        "problem": problem,
+        "reference": judged.reference,
+        "completions": judged.answers,
+        "problem": review.problem or nothing,
         "show": "wrong" if wrong else "all",
         "previous": _next_id(scores[:place][::-1], wrong=wrong),
         "following": _next_id(scores[place + 1 :], wrong=wrong),
     }
-
-
-def _answer(text: str) -> str | None:
-    """The answer that a model marked as such."""
-    work = extract_work(text)
-    return None if work is None else work.answer
 
 
 def _is_wrong(score: Score) -> bool:
@@ -114,27 +101,6 @@ def _place(scores: Sequence[Score], item_id: str, held: Evaluation) -> int:
         if score.item_id == item_id:
             return place
     raise NotFoundError(f"evaluation {held.id} has no item {item_id!r}")
-
-
-def _asked(workspace: Workspace, held: Evaluation, item_id: str) -> Item:
-    for found in workspace.datasets.items(held.dataset_key):
-        if found.id == item_id:
-            return found
-    raise NotFoundError(f"dataset {held.dataset_key} has no item {item_id!r}")
-
-
-def _said(
-    workspace: Workspace, held: Evaluation, item_id: str
-) -> tuple[list[Completion], str | None]:
-    """What the model wrote for an item, and what is wrong with that record."""
-    try:
-        found = workspace.predictions.read(held.run_id, held.dataset_key)
-    except (NotFoundError, IntegrityError) as error:
-        return [], error.message
-    said = [completion for completion in found.completions if completion.item_id == item_id]
-    if found.sha256 != held.predictions_sha256:
-        return said, "the run has answered anew since it was judged: this is the newer answer"
-    return said, None if said else "the model gave no answer to this item"
 
 
 def _next_id(scores: Sequence[Score], *, wrong: bool) -> str | None:

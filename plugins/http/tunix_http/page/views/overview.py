@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tunix_core import Workspace
+from tunix_core.evaluators import USUAL_JUDGE
 from tunix_http.page.pages import Data, Page
 from tunix_http.page.panels import panels
 from tunix_http.page.query import Query
@@ -21,7 +22,7 @@ def overview(workspace: Workspace, query: Query) -> Data:
         for run in workspace.runs.list(status=status, limit=NEWEST)
     ]
     listed = workspace.runs.list(limit=NEWEST + len(active))
-    ranked = workspace.evaluations.leaderboard("answer_correctness", limit=3)
+    ranked = workspace.evaluations.leaderboard(USUAL_JUDGE, limit=3)
     return {
         "counts": _counts(workspace),
         "active": [run_row(workspace, run) for run in active],

@@ -7,7 +7,7 @@ from typing import Any
 from tunix_core import Workspace
 from tunix_core.base.settings_text import parse_pairs
 from tunix_core.errors import UsageError
-from tunix_core.evaluation import shown_steps
+from tunix_core.evaluation.shown_steps import ShownStep
 from tunix_core.records import Item, StoredTrace
 from tunix_core.traces.service import ScoredTrace
 from tunix_http.page.pages import Data, Page
@@ -39,7 +39,7 @@ def trace(workspace: Workspace, query: Query) -> Data:
     stored = workspace.traces.get(query.path["id"])
     return {
         "trace": stored,
-        "steps": shown_steps.of_trace(workspace.plugins, Item(stored.id, stored.trace)),
+        "steps": workspace.shown_steps.of_trace(Item(stored.id, stored.trace)),
         "score": workspace.traces.score(stored.id),
         "panels": panels(workspace, "trace", stored.id),
     }
@@ -92,11 +92,11 @@ def _side(workspace: Workspace, side: ScoredTrace) -> dict[str, Any]:
     return {
         "trace": side.trace,
         "score": side.score,
-        "steps": shown_steps.of_trace(workspace.plugins, item),
+        "steps": workspace.shown_steps.of_trace(item),
     }
 
 
-def _at(shown: list[shown_steps.ShownStep], place: int) -> shown_steps.ShownStep | None:
+def _at(shown: list[ShownStep], place: int) -> ShownStep | None:
     return shown[place] if place < len(shown) else None
 
 

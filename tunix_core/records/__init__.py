@@ -1,0 +1,74 @@
+"""The data that flows along the line: immutable records, validated when they are made."""
+
+from __future__ import annotations
+
+from tunix_core.records.dataset import DatasetManifest, RecordKind
+from tunix_core.records.evaluation import Evaluation
+from tunix_core.records.item import Completion, Item, Prompt
+from tunix_core.records.model import ModelArtifact, ModelVersion
+from tunix_core.records.regression import Baseline, MetricCheck, Verdict
+from tunix_core.records.run import TERMINAL_STATUSES, Run, RunStatus, RunTotal
+from tunix_core.records.run_config import (
+    Device,
+    RunConfig,
+    RunMode,
+    RunResult,
+    StopReason,
+    TrainingRequest,
+)
+from tunix_core.records.score import Estimate, Score, Scorecard, StepVerdict
+from tunix_core.records.trace import (
+    MAX_ANSWER_CHARS,
+    MAX_PROMPT_CHARS,
+    MAX_STEP_CHARS,
+    MAX_STEP_TYPE_CHARS,
+    MAX_STEPS,
+    MAX_VERSION_CHARS,
+    Rejected,
+    Step,
+    StoredTrace,
+    Trace,
+)
+from tunix_core.records.tuning import TrialStatus, TuningJob, TuningStatus, TuningTrial
+
+__all__ = [
+    "MAX_ANSWER_CHARS",
+    "MAX_PROMPT_CHARS",
+    "MAX_STEPS",
+    "MAX_STEP_CHARS",
+    "MAX_STEP_TYPE_CHARS",
+    "MAX_VERSION_CHARS",
+    "TERMINAL_STATUSES",
+    "Baseline",
+    "Completion",
+    "DatasetManifest",
+    "Device",
+    "Estimate",
+    "Evaluation",
+    "Item",
+    "MetricCheck",
+    "ModelArtifact",
+    "ModelVersion",
+    "Prompt",
+    "RecordKind",
+    "Rejected",
+    "Run",
+    "RunConfig",
+    "RunMode",
+    "RunResult",
+    "RunStatus",
+    "RunTotal",
+    "Score",
+    "Scorecard",
+    "Step",
+    "StepVerdict",
+    "StopReason",
+    "StoredTrace",
+    "Trace",
+    "TrainingRequest",
+    "TrialStatus",
+    "TuningJob",
+    "TuningStatus",
+    "TuningTrial",
+    "Verdict",
+]
