@@ -344,19 +344,17 @@ def canonical_bytes(trace: Trace) -> bytes:
     Raises:
         InvalidRecordError: Its meta or its texts hold what JSON does not have.
     """
-    if _is_plain(trace.meta):
-        fast = _fast()
-        try:
-            return fast.encode(trace)
-        except fast.refusals:
-            pass
-    check_json(trace.meta, "$.meta", "trace")
-    plain = unstructure(trace)
+    fast = _fast()
+    meta = None if _is_plain(trace.meta) else _meta_bytes(trace.meta)
     try:
-        return _encode(plain).encode()
-    except UnicodeEncodeError:
+        if meta is None:
+            return fast.encode(trace)
+        bare = {name: getattr(trace, name) for name in _TRACE_KEYS} | {"meta": None}
+        return _spliced(fast.encode(bare), b"null", meta)
+    except fast.refusals:
+        plain = unstructure(trace)
         check_json(plain, what="trace")
-        raise
+        return _encode(plain).encode()
 
 
 def with_meta(text: bytes, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> bytes:
@@ -370,14 +368,18 @@ def with_meta(text: bytes, old: Mapping[str, Any] | None, new: Mapping[str, Any]
     Raises:
         InvalidRecordError: The new meta holds what JSON does not have.
     """
+    return _spliced(text, _meta_bytes(old), _meta_bytes(new))
+
+
+def _spliced(text: bytes, old: bytes, new: bytes) -> bytes:
     # Only the answer stands before the meta, and quotes in it are escaped.
     start = text.index(_META) + len(_META)
-    return text[:start] + _meta_bytes(new) + text[start + len(_meta_bytes(old)) :]
+    return text[:start] + new + text[start + len(old) :]
 
 
 def _meta_bytes(meta: Mapping[str, Any] | None) -> bytes:
+    fast = _fast()
     if _is_plain(meta):
-        fast = _fast()
         try:
             return fast.encode(meta)
         except fast.refusals:
