@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import cache, partial
 from typing import Any, TypeVar
 
@@ -186,6 +185,8 @@ _STEP_KEYS = len(fields(Step))
 _DEFAULT_VERSION = fields(Trace).trace_version.default
 _EXACT = frozenset({str, int})
 _PLAIN = frozenset({str, int, bool, type(None)})
+_NESTING = frozenset({dict, list})
+_META = b',"meta":'
 
 
 @frozen
@@ -197,22 +198,25 @@ class _Fast:
             over keys that it does not know.
         convert: A trace from plain data, with the same omissions.
         encode: JSON with sorted keys; floats are not written as the canonical text has them.
+        refusals: What the three raise.
     """
 
     decode: Callable[[bytes], Trace]
     convert: Callable[[Any], Trace]
     encode: Callable[[Any], bytes]
+    refusals: tuple[type[Exception], ...]
 
 
 @cache
 def _fast() -> _Fast:
     # What needs no trace, such as --help, starts without it.
-    from msgspec import convert, json
+    from msgspec import MsgspecError, convert, json
 
     return _Fast(
         decode=json.Decoder(Trace).decode,
         convert=partial(convert, type=Trace),
         encode=json.Encoder(order="sorted").encode,
+        refusals=(MsgspecError, TypeError, ValueError, RecursionError),
     )
 
 
@@ -244,9 +248,10 @@ def trace_if_strict(data: Any) -> Trace | None:
     # Three keys, and the three that are asked for: there is no other.
     if not all(type(step) is dict and len(step) == _STEP_KEYS for step in steps):
         return None
+    fast = _fast()
     try:
-        trace = _fast().convert(data)
-    except ValueError:
+        trace = fast.convert(data)
+    except fast.refusals:
         return None
     return trace if _is_exact(data) else None
 
@@ -275,9 +280,10 @@ def trace_from_canonical(text: str) -> Trace:
     Raises:
         InvalidRecordError: Not a trace; with every problem and its path.
     """
+    fast = _fast()
     try:
-        return _fast().decode(text.encode())
-    except (ValueError, RecursionError):
+        return fast.decode(text.encode())
+    except fast.refusals:
         return trace_from_data(json.loads(text))
 
 
@@ -287,22 +293,31 @@ def _trace_if_whole(text: str | bytes) -> Trace | None:
     try:
         data = text.encode() if isinstance(text, str) else text
         trace = fast.decode(data)
-        quotes = fast.encode(trace).count(b'"')
-    except (ValueError, RecursionError):
+        encoded = fast.encode(trace)
+    except fast.refusals:
         return None
-    # Every string has two quotes, and those in it are escaped: a key passed over leaves more of
-    # them in the text than in the trace, unless the text can write a quote without one.
+    if trace.meta and not _NESTING.isdisjoint(map(type, trace.meta.values())):
+        brackets = data.count(b"[") + data.count(b"{")
+        if brackets > MAX_DEPTH and is_deeper_than(trace.meta, MAX_DEPTH - 1):
+            return None
+    # Many lines were written by this encoder.
+    if data.rstrip(b"\r\n") == encoded or _has_all_strings(data, trace, encoded):
+        return trace
+    return None
+
+
+def _has_all_strings(data: bytes, trace: Trace, encoded: bytes) -> bool:
+    """Whether a trace holds every string of the text that it was read from.
+
+    A string has two quotes, and those within are escaped: a key that was passed over leaves more
+    quotes in the text than in the trace, unless the text can write a quote without one.
+    """
+    quotes = encoded.count(b'"')
     if trace.meta is None:
         quotes -= 2
     if trace.trace_version is _DEFAULT_VERSION:
         quotes -= 4
-    whole = data.count(b'"') == quotes and b"\\u0022" not in data
-    return trace if whole and not _is_deep(trace, data) else None
-
-
-def _is_deep(trace: Trace, data: bytes) -> bool:
-    brackets = data.count(b"[") + data.count(b"{")
-    return brackets > MAX_DEPTH and is_deeper_than(trace.meta, MAX_DEPTH - 1)
+    return data.count(b'"') == quotes and b"\\u0022" not in data
 
 
 def trace_to_json(trace: Trace) -> str:
@@ -311,7 +326,7 @@ def trace_to_json(trace: Trace) -> str:
     Raises:
         InvalidRecordError: Its meta or its texts hold what JSON does not have.
     """
-    return _canonical_bytes(trace).decode()
+    return canonical_bytes(trace).decode()
 
 
 def content_key(trace: Trace) -> str:
@@ -320,45 +335,59 @@ def content_key(trace: Trace) -> str:
     Raises:
         InvalidRecordError: Its meta or its texts hold what JSON does not have.
     """
-    return hashlib.sha256(_canonical_bytes(trace)).hexdigest()
+    return hashlib.sha256(canonical_bytes(trace)).hexdigest()
 
 
-def _canonical_bytes(trace: Trace) -> bytes:
-    # What is wrong with a meta is said before what is wrong with the rest.
-    meta = canonical_meta(trace.meta)
-    head, tail = canonical_parts(trace)
-    return head + meta + tail
-
-
-def canonical_parts(trace: Trace) -> tuple[bytes, bytes]:
-    """The canonical JSON of a trace before and after the value of its meta, as UTF-8.
+def canonical_bytes(trace: Trace) -> bytes:
+    """The canonical JSON of a trace as UTF-8.
 
     Raises:
-        InvalidRecordError: Its texts hold what JSON does not have.
+        InvalidRecordError: Its meta or its texts hold what JSON does not have.
     """
-    head = _encoded(trace, "final_answer")
-    tail = _encoded(trace, "prompt", "steps", "trace_version")
-    return head[:-1] + b',"meta":', b"," + tail[1:]
+    fast = _fast()
+    meta = None if _is_plain(trace.meta) else _meta_bytes(trace.meta)
+    try:
+        if meta is None:
+            return fast.encode(trace)
+        bare = {name: getattr(trace, name) for name in _TRACE_KEYS} | {"meta": None}
+        return _spliced(fast.encode(bare), b"null", meta)
+    except fast.refusals:
+        plain = unstructure(trace)
+        check_json(plain, what="trace")
+        return _encode(plain).encode()
 
 
-def canonical_meta(meta: Mapping[str, Any] | None) -> bytes:
-    """The canonical JSON of a trace's meta, as UTF-8.
+def with_meta(text: bytes, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> bytes:
+    """What :func:`canonical_bytes` gives for the same trace with another meta.
+
+    Args:
+        text: The canonical JSON of the trace as it was.
+        old: Its meta.
+        new: The meta that it gets.
 
     Raises:
-        InvalidRecordError: It holds what JSON does not have.
+        InvalidRecordError: The new meta holds what JSON does not have.
     """
-    # So flat and ordinary that there is nothing to check but the encoding.
-    if meta is None or _PLAIN.issuperset(map(type, meta.values())):
-        with suppress(TypeError, UnicodeEncodeError):
-            return _fast().encode(meta)
+    return _spliced(text, _meta_bytes(old), _meta_bytes(new))
+
+
+def _spliced(text: bytes, old: bytes, new: bytes) -> bytes:
+    # Only the answer stands before the meta, and quotes in it are escaped.
+    start = text.index(_META) + len(_META)
+    return text[:start] + new + text[start + len(old) :]
+
+
+def _meta_bytes(meta: Mapping[str, Any] | None) -> bytes:
+    fast = _fast()
+    if _is_plain(meta):
+        try:
+            return fast.encode(meta)
+        except fast.refusals:
+            pass
     check_json(meta, "$.meta", "trace")
     return _encode(unstructure(meta)).encode()
 
 
-def _encoded(trace: Trace, *names: str) -> bytes:
-    """The canonical JSON of an object of some fields of a trace."""
-    with suppress(TypeError, UnicodeEncodeError):
-        return _fast().encode({name: getattr(trace, name) for name in names})
-    plain = unstructure(trace)
-    check_json(plain, what="trace")
-    return _encode({name: plain[name] for name in names}).encode()
+def _is_plain(meta: Mapping[str, Any] | None) -> bool:
+    """Whether a meta is so flat and ordinary that there is nothing to check but its encoding."""
+    return meta is None or _PLAIN.issuperset(map(type, meta.values()))

@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 
 from tunix_core.base.clock import new_id, now
 from tunix_core.base.files import atomic_file
-from tunix_core.codec import canonical_meta, canonical_parts
+from tunix_core.codec import canonical_bytes, with_meta
 from tunix_core.errors import TunixError, UsageError
 from tunix_core.records import Rejected, Trace
 from tunix_core.store import Store
@@ -167,13 +167,12 @@ def new_trace(trace: Trace, source: str | None, stamps: Mapping[str, str]) -> Ne
         InvalidRecordError: It holds what JSON does not have.
     """
     meta = trace.meta or {}
-    text = canonical_meta(trace.meta)
-    head, tail = canonical_parts(trace)
-    content_key = hashlib.sha256(head + text + tail).digest()
-    if any(meta.get(key) != stamp for key, stamp in stamps.items()):
+    text = canonical_bytes(trace)
+    content_key = hashlib.sha256(text).digest()
+    if not stamps.items() <= meta.items():
         meta = {**meta, **stamps}
-        text = canonical_meta(meta)
-    return NewTrace(source, content_key, (head + text + tail).decode(), meta)
+        text = with_meta(text, trace.meta, meta)
+    return NewTrace(source, content_key, text.decode(), meta)
 
 
 def _nothing(path: Path | None) -> UsageError:
