@@ -23,6 +23,7 @@ from tunix_jax.models.decoder import Decoder
 from tunix_jax.models.decoder_config import DecoderConfig, Lora
 from tunix_jax.models.huggingface import decoder_config
 from tunix_jax.models.shapes import SHAPES
+from tunix_jax.models.weight_table import Weight
 from tunix_jax.models.weights import read_params, stored_dtype, write_model
 from tunix_jax.testing import SMALL, small_tensors, write_small_model
 
@@ -215,6 +216,17 @@ def test_an_adapter_is_stored_as_peft_reads_it(tmp_path: Path) -> None:
                 np.testing.assert_array_equal(tensor.T, params["blocks"][ours][key][layer])
     with pytest.raises(UsageError, match="no LoRA factors"):
         write_adapter(tmp_path / "a", new_params(LLAMA), LLAMA, alpha=1.0)
+
+
+def test_an_array_may_stack_tensors_along_more_than_layers() -> None:
+    name = "model.layers.{}.mlp.experts.{}.up_proj.weight"
+    weight = Weight(("blocks", "up", "weight"), name, (4, 6), stacked=(2, 3), transposed=True)
+    assert (weight.full_shape, weight.stored_shape) == ((2, 3, 4, 6), (6, 4))
+    assert weight.tensors == [
+        f"model.layers.{layer}.mlp.experts.{expert}.up_proj.weight"
+        for layer in range(2)
+        for expert in range(3)
+    ]
 
 
 SHARDED = """
