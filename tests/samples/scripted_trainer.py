@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from attrs import frozen
 
 from tunix_core import hookimpl
 from tunix_core.contributions import TrainerContribution
 from tunix_core.errors import UsageError
-from tunix_core.protocols import GenerationConfig, Predictor, Reporter, TrainJob, TrainResult
+from tunix_core.protocols import LoadRequest, Predictor, Reporter, TrainJob, TrainResult
 
 
 @frozen
@@ -35,8 +33,8 @@ class ScriptedTrainer:
         model.mkdir(exist_ok=True)
         return TrainResult(model, 1, 1, reporter.stop_reason() or "completed")
 
-    def load(self, model_dir: Path, config: GenerationConfig) -> Predictor:
-        raise UsageError(f"{model_dir} holds no model")
+    def load(self, request: LoadRequest) -> Predictor:
+        raise UsageError(f"{request.model_dir} holds no model")
 
 
 @hookimpl
