@@ -30,7 +30,7 @@ from typing import Any
 
 from attrs import asdict, frozen
 
-from tunix_core.cli._output import emit, print_table, say
+from tunix_core.cli.kit import emit, print_table, say
 from tunix_core.codec import trace_to_json
 from tunix_core.contributions import GENERATOR
 from tunix_core.plugins import Plugins

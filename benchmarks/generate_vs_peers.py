@@ -29,7 +29,7 @@ from attrs import asdict, frozen
 from peers.inputs import TEMPLATE, Shape, widen, write_data, write_model
 from peers.rounds import Side, interleaved, medians, ratios, run
 
-from tunix_core.cli._output import emit, print_table, say
+from tunix_core.cli.kit import emit, print_table, say
 from tunix_jax.data.token_cache import read_examples
 from tunix_jax.text.prompt_encoder import PromptEncoder
 from tunix_jax.text.tokenizer import TextTokenizer

@@ -39,7 +39,7 @@ import httpx2
 from attrs import frozen
 from store_scale import FULL, SMALL, fill
 
-from tunix_core.cli._output import emit, print_table, say
+from tunix_core.cli.kit import emit, print_table, say
 from tunix_core.workspace import Workspace
 
 CONNECTIONS = 16

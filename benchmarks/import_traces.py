@@ -32,7 +32,7 @@ from typing import Any
 
 from attrs import asdict, frozen
 
-from tunix_core.cli._output import emit, print_table, say
+from tunix_core.cli.kit import emit, print_table, say
 
 RATIO_TARGET = 0.2
 MEMORY_FACTOR = 1.1

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from attrs import asdict, frozen
 
-from tunix_core.cli._output import emit, print_table
+from tunix_core.cli.kit import emit, print_table
 
 TARGET = 2.0
 PLUGINS = 10

@@ -32,7 +32,7 @@ from attrs import asdict, frozen
 from peers.inputs import Batches, Shape, write_batches, write_data, write_model
 from peers.rounds import THREADS, Side, interleaved, medians, ratios, run
 
-from tunix_core.cli._output import emit, print_table, say
+from tunix_core.cli.kit import emit, print_table, say
 
 VOCABULARIES = (32_768, 151_936)
 LENGTH, ROWS, EXAMPLES = 256, 3, 1000

@@ -14,7 +14,7 @@ from typing import Any
 from attrs import frozen
 from peers.venvs import python_of
 
-from tunix_core.cli._output import say
+from tunix_core.cli.kit import say
 
 _BENCHMARKS = Path(__file__).parents[1]
 THREADS = len(os.sched_getaffinity(0))

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tunix_core.cli._output import say
+from tunix_core.cli.kit import say
 
 _HERE = Path(__file__).parent
 _ENVIRONMENTS = _HERE.parents[1] / ".venv-peers"

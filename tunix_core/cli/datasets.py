@@ -11,8 +11,7 @@ import click
 
 from tunix_core.base.files import atomic_file
 from tunix_core.base.settings_text import parse_pairs
-from tunix_core.cli._common import pass_workspace
-from tunix_core.cli._output import emit, json_option, print_fields, print_table, say
+from tunix_core.cli.kit import emit, json_option, pass_workspace, print_fields, print_table, say
 from tunix_core.cli.progress import Progress
 from tunix_core.cli.traces import import_one, report_row, say_rejects
 from tunix_core.codec import unstructure

@@ -8,9 +8,8 @@ from typing import Any
 
 import click
 
-from tunix_core.cli._common import pass_workspace
-from tunix_core.cli._output import emit, json_option, print_table, say
 from tunix_core.cli.evaluations import leaderboard_rows
+from tunix_core.cli.kit import emit, json_option, pass_workspace, print_table, say
 from tunix_core.cli.progress import Progress, TrainingProgress
 from tunix_core.demo import DemoConfig, DemoResult, run_demo
 from tunix_core.errors import UsageError

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 from attrs import asdict, frozen
 
-from tunix_core.cli._output import emit, json_option, print_table
+from tunix_core.cli.kit import emit, json_option, print_table
 
 if TYPE_CHECKING:
     from tunix_core.plugins import Plugins

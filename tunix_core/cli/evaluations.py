@@ -9,8 +9,7 @@ from typing import Any
 import click
 
 from tunix_core.base.settings_text import parse_pairs
-from tunix_core.cli._common import pass_workspace
-from tunix_core.cli._output import emit, json_option, print_table
+from tunix_core.cli.kit import emit, json_option, pass_workspace, print_table
 from tunix_core.cli.progress import Progress
 from tunix_core.codec import structure, unstructure
 from tunix_core.contributions import EVALUATOR

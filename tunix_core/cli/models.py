@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from tunix_core.cli._common import pass_workspace
-from tunix_core.cli._output import emit, json_option, print_fields, print_table, say
+from tunix_core.cli.kit import emit, json_option, pass_workspace, print_fields, print_table, say
 from tunix_core.codec import unstructure
 from tunix_core.models.service import DEFAULT_REGISTRY
 from tunix_core.records import ModelVersion

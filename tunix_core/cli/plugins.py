@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import NOTHING, Factory, asdict, fields, has
 
-from tunix_core.cli._output import emit, json_option, print_table, say
+from tunix_core.cli.kit import emit, json_option, print_table, say
 from tunix_core.errors import NotFoundError
 
 if TYPE_CHECKING:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import click
 
-from tunix_core.cli._common import pass_workspace, refuse_given
-from tunix_core.cli._output import emit, json_option, print_fields, print_table
+from tunix_core.cli.kit import (
+    emit,
+    json_option,
+    pass_workspace,
+    print_fields,
+    print_table,
+    refuse_given,
+)
 from tunix_core.codec import unstructure
 from tunix_core.errors import UsageError
 from tunix_core.evaluation.regressions import DEFAULT_COMPARATOR

@@ -10,8 +10,15 @@ from typing import Any, get_args
 import click
 
 from tunix_core.base.durations import seconds
-from tunix_core.cli._common import pass_workspace, settings_option
-from tunix_core.cli._output import emit, json_option, print_fields, print_table, say
+from tunix_core.cli.kit import (
+    emit,
+    json_option,
+    pass_workspace,
+    print_fields,
+    print_table,
+    say,
+    settings_option,
+)
 from tunix_core.cli.progress import TrainingProgress
 from tunix_core.codec import unstructure
 from tunix_core.contributions import DEFAULT

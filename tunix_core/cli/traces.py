@@ -12,8 +12,7 @@ import click
 from attrs import asdict
 
 from tunix_core.base.files import atomic_file
-from tunix_core.cli._common import pass_workspace, settings_option
-from tunix_core.cli._output import emit, json_option, print_table, say
+from tunix_core.cli.kit import emit, json_option, pass_workspace, print_table, say, settings_option
 from tunix_core.cli.progress import Progress
 from tunix_core.codec import trace_to_json, unstructure
 from tunix_core.errors import UsageError

@@ -11,8 +11,15 @@ from typing import Any, Literal
 import click
 
 from tunix_core.base.settings_text import parse_value
-from tunix_core.cli._common import pass_workspace, settings_option
-from tunix_core.cli._output import emit, json_option, print_fields, print_table, say
+from tunix_core.cli.kit import (
+    emit,
+    json_option,
+    pass_workspace,
+    print_fields,
+    print_table,
+    say,
+    settings_option,
+)
 from tunix_core.cli.progress import Progress
 from tunix_core.codec import loads, unstructure
 from tunix_core.contributions import DEFAULT

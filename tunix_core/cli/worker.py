@@ -6,8 +6,7 @@ import signal
 
 import click
 
-from tunix_core.cli._common import pass_workspace
-from tunix_core.cli._output import say
+from tunix_core.cli.kit import pass_workspace, say
 from tunix_core.cli.runs import Duration
 from tunix_core.workspace import Workspace
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tunix_core.cli._common import pass_workspace
+from tunix_core.cli.kit import pass_workspace
 from tunix_core.errors import UsageError
 from tunix_core.workspace import Workspace
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from tunix_core.cli._common import pass_workspace, settings_option
-from tunix_core.cli._output import emit, json_option, print_table, say
+from tunix_core.cli.kit import emit, json_option, pass_workspace, print_table, say, settings_option
 from tunix_core.contributions import TRAINER
 from tunix_core.workspace import Workspace
 from tunix_jax.fit.request import (
