@@ -9,7 +9,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterator
-from importlib import import_module, resources
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,7 +21,7 @@ from tunix_core import contributions, hookspecs, protocols
 from tunix_core.cli import cli
 from tunix_core.codec import unstructure
 from tunix_core.contributions import COMMAND
-from tunix_core.plugins import Plugins, Selection
+from tunix_core.plugins import Plugins, Selection, first_party
 from tunix_http import contributions as http_contributions
 from tunix_http import hookspecs as http_hookspecs
 from tunix_http import panels
@@ -47,12 +47,6 @@ def pages() -> dict[str, str]:
         name: re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
         for name, lines in made.items()
     }
-
-
-def first_party() -> frozenset[str]:
-    """The distributions whose contributions are described here."""
-    names = resources.files("tunix_core").joinpath("first_party.json").read_text("utf-8")
-    return frozenset(json.loads(names))
 
 
 # Text.

@@ -162,6 +162,21 @@ class CommandContribution(Contribution):
     takes: ClassVar[Takes] = "itself"
 
 
+@frozen
+class Finding:
+    """One line of what ``tunix-rt doctor`` says.
+
+    Args:
+        what: The thing that was looked at.
+        state: ``good``, ``missing`` (optional) or ``bad``.
+        found: What was found, or what to do.
+    """
+
+    what: str
+    state: Literal["good", "missing", "bad"]
+    found: str
+
+
 # The name that means whatever is the default of its kind.
 DEFAULT = "default"
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from tunix_core.contributions import KINDS, Contribution, Kind
+from tunix_core.contributions import KINDS, Contribution, Finding, Kind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +56,18 @@ def tunix_hookspecs() -> Iterable[object]:  # type: ignore[empty-body]
         @hookimpl
         def tunix_hookspecs():
             return [acme.hookspecs]
+    """
+
+
+@hookspec
+def tunix_findings() -> Iterable[Finding]:  # type: ignore[empty-body]
+    """What ``tunix-rt doctor`` shall say of a plugin's surroundings, such as devices.
+
+    Example::
+
+        @hookimpl
+        def tunix_findings():
+            return [Finding("licence", "good", "valid until 2030")]
     """
 
 

@@ -2,7 +2,7 @@
 
 from tunix_core.plugins.discovery import Found, Selection
 from tunix_core.plugins.loading import PluginRecord, Status
-from tunix_core.plugins.lookup import Provided, ProvidedEvaluator, ProvidedTrainer
+from tunix_core.plugins.lookup import Provided, ProvidedEvaluator, ProvidedTrainer, first_party
 from tunix_core.plugins.manager import Plugins
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "ProvidedTrainer",
     "Selection",
     "Status",
+    "first_party",
 ]

@@ -204,10 +204,14 @@ def _which(candidates: Sequence[Provided[Any, Any]]) -> str:
     return f"say which: {', '.join(provided.full_name for provided in candidates)}"
 
 
-def first_party() -> frozenset[str]:
-    """The distributions whose contributions a bare name means first."""
+def first_party() -> dict[str, str | None]:
+    """The distributions whose contributions a bare name means first, and what each is for.
+
+    Those without a purpose are the core itself, and names that are kept for later.
+    """
     path = Path(__file__).parent.parent / "first_party.json"
-    return frozenset(json.loads(path.read_text(encoding="utf-8")))
+    held: dict[str, str | None] = json.loads(path.read_text(encoding="utf-8"))
+    return held
 
 
 def _hint(name: str, bare: Sequence[str], records: Sequence[PluginRecord]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunix_core.contributions import CommandContribution, TrainerContribution
+from tunix_core.contributions import CommandContribution, Finding, TrainerContribution
 from tunix_core.hookspecs import hookimpl
 
 
@@ -36,3 +36,11 @@ def tunix_commands() -> list[CommandContribution]:
             factory="tunix_jax.fit.command:fit",
         )
     ]
+
+
+@hookimpl
+def tunix_findings() -> list[Finding]:
+    # Only the doctor asks.
+    from tunix_jax.devices import found_devices
+
+    return [found_devices()]
