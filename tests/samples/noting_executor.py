@@ -14,7 +14,7 @@ from tunix_core.runs.local_executor import LocalExecutor
 class NotingExecutor:
     def start(self, request: ProcessRequest) -> Process:
         with Path(os.environ["NOTES"]).open("a", encoding="utf-8") as notes:
-            notes.write(f"{request.job} {' '.join(request.arguments[:2])}\n")
+            notes.write(f"{request.job} {request.arguments[0]} {dict(request.resources)}\n")
         return LocalExecutor().start(request)
 
 

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import click
 
 from tunix_core.base.durations import seconds
+from tunix_core.base.settings_text import parse_pairs
 from tunix_core.cli.kit import (
     emit,
     json_option,
@@ -57,6 +58,14 @@ def command() -> None:
 @click.option("--eval-dataset", help="Dataset for the loss during training.")
 @click.option("--time-budget", type=Duration(), help="End with a usable model after, say, 8h30m.")
 @click.option("--output-dir", metavar="PATH", help="Find it as outputs/PATH in the workspace too.")
+@click.option(
+    "--resource",
+    "resources",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    callback=lambda _ctx, _param, pairs: parse_pairs(pairs, "resource"),
+    help="What its processes need, such as gpu=1; for executors that have to find it.",
+)
 @click.option("--or-resume", is_flag=True, help="Go on with an earlier run of this request.")
 @click.option("--dry-run", is_flag=True, help="Check data and settings; train nothing.")
 @click.option("--detach", is_flag=True, help="Only enqueue; a `tunix-rt worker` executes it.")
@@ -72,6 +81,7 @@ def start(
     eval_dataset: str | None,
     time_budget: float | None,
     output_dir: str | None,
+    resources: dict[str, Any],
     or_resume: bool,
     dry_run: bool,
     detach: bool,
@@ -92,6 +102,7 @@ def start(
         "eval_dataset_key": eval_dataset,
         "time_budget_s": time_budget,
         "output_dir": output_dir,
+        "resources": resources,
     }
     if or_resume:
         run = workspace.runs.create_or_resume(dataset_key, trainer, settings, **request)

@@ -114,6 +114,7 @@ class Predictions:
                 workspace=self._paths.root,
                 arguments=(run.id, dataset_key, json.dumps(settings)),
                 log=folder / "log.jsonl",
+                resources=run.config.resources,
             )
             run_to_end(
                 self._executor(), request, lambda: _report(on_progress, folder / DATA, total)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from attrs import field, frozen
+from attrs import Attribute, field, frozen
 
 Device = Literal["cpu", "cuda", "auto"]
 RunMode = Literal["local", "dry-run"]
@@ -51,6 +52,12 @@ class TrainingRequest:
     time_budget_s: float | None = None
 
 
+def _amounts(_: object, attribute: Attribute[Any], value: Mapping[str, float]) -> None:
+    for name, amount in value.items():
+        if not (name and math.isfinite(amount) and amount >= 0):
+            raise ValueError(f"{attribute.name}: {name!r} must be a number from 0, got {amount}")
+
+
 @frozen(kw_only=True)
 class RunConfig:
     """The configuration that is stored with a run.
@@ -65,6 +72,7 @@ class RunConfig:
         eval_dataset_key: Dataset for the loss during training, or None.
         time_budget_s: Seconds after which training ends with a usable model, or None.
         request: The wire contract's request that the run comes from, or None.
+        resources: What its processes need, see :class:`~tunix_core.protocols.ProcessRequest`.
     """
 
     trainer: Mapping[str, Any] | None = None
@@ -74,6 +82,7 @@ class RunConfig:
     eval_dataset_key: str | None = None
     time_budget_s: float | None = None
     request: TrainingRequest | None = None
+    resources: Mapping[str, float] = field(factory=dict, validator=_amounts)
 
 
 @frozen(kw_only=True)

@@ -34,6 +34,7 @@ class RunRequest:
     eval_dataset_key: str | None
     time_budget_s: float | None
     output_dir: str | None
+    resources: Mapping[str, float] | None
     mode: RunMode = "local"
 
 
@@ -81,6 +82,7 @@ def accept(request: RunRequest, plugins: Plugins, datasets: Datasets) -> Accepte
         "template": request.template,
         "eval_dataset_key": request.eval_dataset_key,
         "time_budget_s": request.time_budget_s,
+        "resources": dict(request.resources or {}),
     }
     config = structure(RunConfig, fields, "run")
     model_id = str(getattr(settings, "model_id", provided.full_name))

@@ -74,6 +74,7 @@ class Runs:
         time_budget_s: float | None = None,
         mode: RunMode = "local",
         output_dir: str | None = None,
+        resources: Mapping[str, float] | None = None,
         run_id: str | None = None,
     ) -> Run:
         """Enqueue a run; everything that can be wrong with the request is refused here.
@@ -88,6 +89,7 @@ class Runs:
             time_budget_s: Seconds after which training ends with a usable model.
             mode: ``local`` trains, ``dry-run`` only validates.
             output_dir: Where the run is found besides ``runs/<id>``: a path below ``outputs/``.
+            resources: What its processes need, for an executor that has to find it.
             run_id: A UUID chosen beforehand, for who has to know it before; random by default.
 
         Raises:
@@ -107,6 +109,7 @@ class Runs:
             eval_dataset_key=eval_dataset_key,
             time_budget_s=time_budget_s,
             output_dir=output_dir,
+            resources=resources,
             mode=mode,
         )
         return self._enqueue_accepted(accept(request, self._plugins, self._datasets), run_id)
@@ -122,6 +125,7 @@ class Runs:
         eval_dataset_key: str | None = None,
         time_budget_s: float | None = None,
         output_dir: str | None = None,
+        resources: Mapping[str, float] | None = None,
     ) -> Run:
         """The run of a request: a new one, or the one that an interrupted attempt left.
 
@@ -139,6 +143,7 @@ class Runs:
             eval_dataset_key: Dataset for the loss during training.
             time_budget_s: Seconds of training from now, after which it ends with a usable model.
             output_dir: See :meth:`create`; of no effect when the run is there.
+            resources: See :meth:`create`.
 
         Raises:
             NotFoundError: No such dataset.
@@ -154,6 +159,7 @@ class Runs:
             eval_dataset_key=eval_dataset_key,
             time_budget_s=time_budget_s,
             output_dir=output_dir,
+            resources=resources,
         )
         accepted = accept(request, self._plugins, self._datasets)
         run_id = request_id(accepted, self._datasets)
@@ -253,6 +259,7 @@ class Runs:
             trainer=config.trainer,
             requested=config.requested,
             time_budget_s=config.time_budget_s,
+            resources=config.resources,
         )
         sources = (*RESUMABLE, "pending")
         requeued = self._store.runs.requeue(run_id, sources, {"config": changed})

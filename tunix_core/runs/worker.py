@@ -183,7 +183,11 @@ class Worker:
         self._folder(run).remove_result()
         child = self._executor.start(
             ProcessRequest(
-                job="train", workspace=self._paths.root, arguments=(run.id,), log=log.path
+                job="train",
+                workspace=self._paths.root,
+                arguments=(run.id,),
+                log=log.path,
+                resources=run.config.resources,
             )
         )
         try:
