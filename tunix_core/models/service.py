@@ -9,6 +9,8 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from attrs import evolve
+
 from tunix_core.base.clock import new_id, now
 from tunix_core.base.files import atomic_file, copy_tree
 from tunix_core.base.paths import WorkspacePaths
@@ -23,8 +25,8 @@ from tunix_core.errors import (
 )
 from tunix_core.evaluation import Evaluations
 from tunix_core.plugins import Plugins
-from tunix_core.protocols import Registry
-from tunix_core.records import Evaluation, ModelArtifact, ModelVersion
+from tunix_core.protocols import Registry, StoredModel
+from tunix_core.records import Evaluation, ModelArtifact, ModelVersion, Run
 from tunix_core.runs import Runs
 from tunix_core.runs.folder import RunFolder
 from tunix_core.store import Store
@@ -114,18 +116,28 @@ class Models:
                 f"run {run.id} cannot be promoted: its status is {run.status}",
                 f"see: tunix-rt runs show {run.id[:8]}",
             )
-        provided = self._plugins.find(REGISTRY, registry)
-        evaluations = _newest(self._evaluations.of_run(run.id))
-        stored = self._registry(provided.full_name).put(model)
+        held_by = self._plugins.find(REGISTRY, registry).full_name
+        stored = self._registry(held_by).put(model)
         artifact = self._store.models.find_artifact(name) or self.create(name)
-        version = ModelVersion(
+        version = evolve(self._version(run, artifact, held_by, stored), description=description)
+        kept = self._store.models.insert_version(artifact, version, label)
+        if kept.id == version.id:
+            self._plugins.observe("tunix_model_promoted", version=kept)
+        return kept
+
+    def _version(
+        self, run: Run, artifact: ModelArtifact, registry: str, stored: StoredModel
+    ) -> ModelVersion:
+        """What a run's model is and where it came from; it has no label yet."""
+        evaluations = _newest(self._evaluations.of_run(run.id))
+        return ModelVersion(
             id=new_id(),
             artifact=artifact.name,
             version="",
             sha256=stored.sha256,
             size_bytes=stored.size_bytes,
             source_run_id=run.id,
-            registry=provided.full_name,
+            registry=registry,
             metrics={_metric(e): e.score for e in reversed(evaluations)},
             config=unstructure(run.config),
             provenance={
@@ -137,12 +149,7 @@ class Models:
                 "evaluations": [_reference(e) for e in evaluations],
             },
             created_at=now(),
-            description=description,
         )
-        kept = self._store.models.insert_version(artifact, version, label)
-        if kept.id == version.id:
-            self._plugins.observe("tunix_model_promoted", version=kept)
-        return kept
 
     def list(self, limit: int | None = None, offset: int = 0) -> builtins.list[ModelArtifact]:
         """Families, the last changed first; all of them unless ``limit`` is given."""
