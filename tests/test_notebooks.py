@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import venv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -127,16 +127,29 @@ def files_of_the_host(python: Path) -> dict[str, str]:
     return {path.parent.name: str(path.stat().st_mtime_ns) for path in records}
 
 
-def execute(name: str, python: Path, folder: Path, **parameters: str) -> Any:
-    """Run a notebook with papermill, in the host's kernel and without a network."""
+def execute(
+    name: str,
+    folder: Path,
+    parameters: Mapping[str, Any],
+    kernel: str = "python3",
+    alone: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+) -> Any:
+    """Run a notebook with papermill in ``folder``.
+
+    Args:
+        name: Which one.
+        folder: Where its kernel starts; an empty directory will do.
+        parameters: What its cell of parameters is followed by.
+        kernel: Which Python its cells run in.
+        alone: The command that shuts it off from the network, if any.
+        environ: What is added to its environment.
+    """
     output = folder / f"{name}.ipynb"
-    command = [*ISOLATED, sys.executable, "-m", "papermill", str(NOTEBOOKS / f"{name}.ipynb")]
-    command += [str(output), "--kernel", "host", "--no-progress-bar", "--cwd", str(folder)]
-    command += [part for key, value in parameters.items() for part in ("-p", key, value)]
-    share = python.parent.parent / "share" / "jupyter"
-    own = {"JUPYTER_PATH": str(share), "HOME": str(folder), "XDG_CACHE_HOME": str(folder)}
-    fast = {"PIP_NO_COMPILE": "1", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
-    env = {**environment(), **own, **fast}
+    command = [*alone, sys.executable, "-m", "papermill", str(NOTEBOOKS / f"{name}.ipynb")]
+    command += [str(output), "--kernel", kernel, "--no-progress-bar", "--cwd", str(folder)]
+    command += ["--parameters_yaml", json.dumps(parameters)]
+    env = {**environment(), **(environ or {})}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     return read(output)
@@ -152,6 +165,28 @@ def can_isolate() -> bool:
     return subprocess.run([*ISOLATED, "true"], capture_output=True, check=False).returncode == 0
 
 
+def check_outputs(submission: Any, quickstart: Any) -> None:
+    """What both show when all their cells have run."""
+    assert "<svg" in "".join(shown(submission, "text/html")), "no loss curve"
+    assert len(shown(submission, "image/png")) == 1
+    assert len(shown(quickstart, "image/png")) == 1
+    assert "quickstart-workspace" in "".join(shown(quickstart, "text/html"))
+
+
+# A few steps and questions; what is reached with all of them is another test's.
+FEW = {"STEPS": 4, "ITEMS": {"train": 200, "test": 8}}
+
+
+def test_both_run_from_their_first_cell_to_their_last(kaggle_input: Path, tmp_path: Path) -> None:
+    working = tmp_path / "working"
+    chosen = {"MODE": "smoke", "MODEL": "gemma-3-1b", "STEPS": 4}
+    places = {"INPUT": str(kaggle_input), "WORKING": str(working)}
+    submission = execute("kaggle_submission", tmp_path, {**chosen, **places})
+    check_submission(working)
+    check_outputs(submission, execute("quickstart", tmp_path, FEW))
+
+
+@pytest.mark.full
 @pytest.mark.skipif(not can_isolate(), reason="this machine makes no networks for its users")
 def test_both_run_from_the_wheelhouse_alone_without_a_network(
     kaggle_input: Path, tmp_path: Path
@@ -166,19 +201,15 @@ def test_both_run_from_the_wheelhouse_alone_without_a_network(
     cut = subprocess.run([*ISOLATED, str(python), "-c", reach], capture_output=True, check=False)
     assert cut.returncode != 0
 
+    share = python.parent.parent / "share" / "jupyter"
+    own = {"JUPYTER_PATH": str(share), "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    fast = {"PIP_NO_COMPILE": "1", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    host: dict[str, Any] = {"kernel": "host", "alone": ISOLATED, "environ": {**own, **fast}}
     places = {"INPUT": str(inputs), "WORKING": str(working)}
-    submission = execute(
-        "kaggle_submission", python, tmp_path, MODE="smoke", MODEL="gemma-3-1b", **places
-    )
+    chosen = {"MODE": "smoke", "MODEL": "gemma-3-1b", **places}
+    submission = execute("kaggle_submission", tmp_path, chosen, **host)
     check_submission(working)
-    html = "".join(shown(submission, "text/html"))
-    assert "<svg" in html, "no loss curve"
-    assert len(shown(submission, "image/png")) == 1
-
-    # A few of its steps; what it reaches with all of them is another test's.
-    quickstart = execute("quickstart", python, tmp_path, STEPS="10")
-    assert len(shown(quickstart, "image/png")) == 1
-    assert "quickstart-workspace" in "".join(shown(quickstart, "text/html"))
+    check_outputs(submission, execute("quickstart", tmp_path, {"STEPS": 10}, **host))
     assert files_of_the_host(python) == before, "the host's JAX was replaced"
 
 
