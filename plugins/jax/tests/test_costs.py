@@ -18,9 +18,10 @@ from tunix_jax.fit.roofline import roofline
 from tunix_jax.models.costs import StepFlops, mfu, parameters, state_bytes, step_flops, visible
 from tunix_jax.models.decoder import Decoder, Execution
 from tunix_jax.models.decoder_config import DecoderConfig, Lora
+from tunix_jax.models.parts import join_params, split_params
 from tunix_jax.models.shapes import SHAPES
 from tunix_jax.sharding import make_mesh
-from tunix_jax.training.train_step import TrainProgram, join_params, split_params
+from tunix_jax.training.train_step import TrainProgram
 
 # As the models' publishers and their weight files have them.
 PUBLISHED = {

@@ -16,7 +16,7 @@ from tunix_jax.config import TrainerConfig
 from tunix_jax.data.packing import pack
 from tunix_jax.data.token_cache import TokenizedExamples
 from tunix_jax.models.decoder import Decoder, Execution
-from tunix_jax.training.loss import cross_entropy, summed_loss
+from tunix_jax.objectives.sft import cross_entropy, summed_loss
 
 
 def plain(hidden: Any, table: Any, labels: Any, learned: Any, softcap: float | None) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from attrs import Factory, field, frozen
 from attrs.validators import ge, le, lt
@@ -25,6 +25,9 @@ FREE_SETTINGS = frozenset(
         "profile_steps",
     }
 )
+
+Device = Literal["auto", "cpu", "cuda", "tpu"]
+DEVICES: tuple[Device, ...] = get_args(Device)
 
 
 def _by_origin(scratch: Any, pretrained: Any) -> Any:
@@ -66,6 +69,8 @@ class TrainerConfig:
     """Settings of a run. Some defaults depend on whether the model is trained from scratch.
 
     Args:
+        objective: What training minimises: ``sft`` is the cross-entropy of the completions of
+            traces.
         model_id: ``tiny`` or ``small`` train from scratch; a directory, a name such as
             ``gemma-3-1b`` or a Hub repository bring pretrained weights.
         decoder: Changes to the shape, by field; from scratch only.
@@ -119,6 +124,7 @@ class TrainerConfig:
         profile_steps: Steps that are profiled into the run's ``profile`` directory; 0 for none.
     """
 
+    objective: Literal["sft"] = "sft"
     model_id: str = "small"
     decoder: dict[str, Any] = field(factory=dict)
     tokenizer: str | None = None
@@ -155,7 +161,7 @@ class TrainerConfig:
     attention: Literal["auto", "dense", "blockwise", "splash"] = "auto"
     unroll: int = field(default=0, validator=not_negative)
     loss_chunk: int = field(default=0, validator=not_negative)
-    device: Literal["auto", "cpu", "cuda", "tpu"] = "auto"
+    device: Device = "auto"
     mesh: MeshConfig = MeshConfig()
     checkpoint_every: int = field(default=100, validator=not_negative)
     keep_checkpoints: int = field(default=2, validator=positive)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -13,22 +11,24 @@ from attrs import asdict, evolve
 
 from tunix_core.errors import UsageError
 from tunix_core.protocols import LoadRequest, Predictor, Reporter, TrainJob, TrainResult
-from tunix_jax.config import TrainerConfig
-from tunix_jax.data.packing import PackedRows, pack
-from tunix_jax.data.token_cache import read_examples, tokenized
+from tunix_jax.config import DEVICES, TrainerConfig
+from tunix_jax.data.packing import PackedRows
 from tunix_jax.fit.check import compile_step
 from tunix_jax.fit.disk_space import check_disk
 from tunix_jax.generation.predictor import JaxPredictor
 from tunix_jax.model_directory import Origin, load_model, pretrained, save_model
 from tunix_jax.models.decoder import Decoder, Params
+from tunix_jax.models.parts import join_params
 from tunix_jax.models.weights import read_params
-from tunix_jax.sharding import describe, make_mesh
+from tunix_jax.objectives.objective import Objective
+from tunix_jax.objectives.table import OBJECTIVES
+from tunix_jax.sharding import describe, make_mesh, present_devices
 from tunix_jax.text.prompt_encoder import PromptEncoder, choose_markup
 from tunix_jax.text.tokenizer import TextTokenizer
 from tunix_jax.training.checkpoints import Checkpoints, Progress
 from tunix_jax.training.distributed import join_processes
 from tunix_jax.training.loop import Training
-from tunix_jax.training.train_step import TrainProgram, TrainState, join_params
+from tunix_jax.training.train_step import TrainProgram, TrainState
 
 
 class JaxTrainer:
@@ -51,16 +51,15 @@ class JaxTrainer:
             raise UsageError("early stopping needs held-out data", "give --eval-dataset")
         mesh = make_mesh(config.mesh.sizes)
         _check_device(config.device, mesh.devices.flat[0].platform)
-        origin = _origin(job)
+        objective = OBJECTIVES[config.objective]
+        origin = _origin(job, objective)
         program = TrainProgram(config, origin.shape, mesh)
-        rows, held_out, data = _data(job, origin.encoder)
-        steps = config.steps
-        if steps is None:
-            steps = -(-len(rows) * config.epochs // config.rows)
+        data = objective.rows(job, origin.encoder, config)
+        steps = _steps(config, len(data.learned))
         program = evolve(program, total_steps=steps)
-        reporter.log(_summary(rows, program))
+        reporter.log(_summary(data.learned, program))
         identity = {
-            "data": data,
+            "data": data.digest,
             "weights": origin.digest(),
             "shape": asdict(origin.shape),
             "seed": job.seed,
@@ -75,7 +74,7 @@ class JaxTrainer:
             compile_seconds = time.perf_counter() - began
             progress = checkpoints.progress()
             state, frozen = _begin(job, program, origin, checkpoints, progress is not None)
-            training = Training(program, compiled, rows, held_out, checkpoints, reporter, job)
+            training = Training(program, compiled, data, checkpoints, reporter, job)
             state, progress, reason = training.run(state, frozen, progress or Progress())
             if config.early_stopping_patience and progress.best_step not in (None, training.step):
                 # The last state makes room for the best one.
@@ -99,13 +98,22 @@ class JaxTrainer:
         """A saved model, ready to answer.
 
         Raises:
-            UsageError: The directory holds no model.
+            UsageError: The directory holds no model, or the device is none, is not here, or is
+                not the one that this process computes on.
             TunixError: Its files are broken or do not belong to each other.
         """
         use_compilation_cache()
         choose_device(request.device)
+        _check_device(request.device, present_devices()[0].platform)
         params, shape, encoder, dtype = load_model(request.model_dir)
-        return JaxPredictor(params, Decoder(shape), encoder, request.generation, dtype)
+        return JaxPredictor(
+            params,
+            Decoder(shape),
+            encoder,
+            request.generation,
+            dtype,
+            logprobs=request.logprobs,
+        )
 
 
 def choose_device(device: str) -> None:
@@ -113,13 +121,18 @@ def choose_device(device: str) -> None:
 
     Args:
         device: ``cpu``, ``cuda`` or ``tpu``; ``auto`` leaves the choice to JAX.
+
+    Raises:
+        UsageError: It is none of these.
     """
+    if device not in DEVICES:
+        raise UsageError(f"device: {device!r} is none", f"choose one of {', '.join(DEVICES)}")
     if device != "auto":
         jax.config.update("jax_platforms", device)
 
 
 def _check_device(device: str, platform: str) -> None:
-    """Refuse to train elsewhere than asked: a process that has begun on a device stays there."""
+    """Refuse to compute elsewhere than asked: a process that has begun on a device stays there."""
     if device not in ("auto", "cuda" if platform == "gpu" else platform):
         raise UsageError(f"device: this process computes on {platform} already", "start another")
 
@@ -132,7 +145,7 @@ def use_compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
-def _origin(job: TrainJob) -> Origin:
+def _origin(job: TrainJob, objective: Objective) -> Origin:
     """The model that the run begins with; a tokenizer from scratch is trained on the data."""
     config: TrainerConfig = job.config
     if not config.from_scratch:
@@ -140,36 +153,15 @@ def _origin(job: TrainJob) -> Origin:
     if config.tokenizer is not None:
         tokenizer = TextTokenizer.load(Path(config.tokenizer))
     else:
-        tokenizer = TextTokenizer.train(_texts(job), config.vocab_size)
+        tokenizer = TextTokenizer.train(objective.texts(job), config.vocab_size)
     markup = choose_markup(job.template, tokenizer, config.chat_template)
     shape = config.scratch_shape(tokenizer.vocab_size)
     return Origin(shape, PromptEncoder(tokenizer, markup))
 
 
-def _texts(job: TrainJob) -> Iterator[str]:
-    empty = True
-    for example in read_examples(job.data["train"].path, job.template):
-        empty = False
-        yield example.prompt
-        yield example.completion
-    if empty:
-        raise UsageError(f"{job.data['train'].path} holds no trace")
-
-
-def _data(job: TrainJob, encoder: PromptEncoder) -> tuple[PackedRows, PackedRows | None, str]:
-    """Packed rows to learn from, those held out, and a digest of both."""
-    config: TrainerConfig = job.config
-
-    def packed(path: Path) -> tuple[PackedRows, str]:
-        examples = tokenized(path, job.template, encoder)
-        rows = pack(examples, config.max_length, encoder.tokenizer.pad, config.overlong)
-        return rows, examples.key
-
-    rows, digest = packed(job.data["train"].path)
-    if "eval" not in job.data:
-        return rows, None, digest
-    held_out, key = packed(job.data["eval"].path)
-    return rows, held_out, hashlib.sha256(f"{digest}{key}".encode()).hexdigest()
+def _steps(config: TrainerConfig, rows: int) -> int:
+    """Optimizer steps of a run over so many rows."""
+    return -(-rows * config.epochs // config.rows) if config.steps is None else config.steps
 
 
 def _summary(rows: PackedRows, program: TrainProgram) -> str:
@@ -193,7 +185,7 @@ def _begin(
     job: TrainJob, program: TrainProgram, origin: Origin, checkpoints: Checkpoints, resumes: bool
 ) -> tuple[TrainState, Params]:
     """The state to go on from, and the frozen parameters."""
-    if resumes and program.config.lora is None:
+    if resumes and not program.freezes:
         return checkpoints.restore(program.abstract_state()), {}
     if origin.directory is None:
         trained, frozen = program.new_params(job.seed)
@@ -211,4 +203,4 @@ def _pretrained_params(directory: Path, program: TrainProgram, seed: int) -> tup
     shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
     dtype = jax.tree.leaves(abstract)[0].dtype
     read = read_params(directory, program.shape, dtype, shardings)
-    return (program.new_adapters(seed), read) if lora else (read, {})
+    return (program.new_adapters(seed), read) if lora else (read, program.kept(read))

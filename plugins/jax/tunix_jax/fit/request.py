@@ -84,13 +84,10 @@ def dataset_places(data: Path, config: TrainerConfig, template: str = "show_your
         template: Rendering.
     """
     if Path(config.model_id).is_dir():
-        from tunix_jax.data.packing import pack
-        from tunix_jax.data.token_cache import tokenized
+        from tunix_jax.data.training_rows import packed
         from tunix_jax.model_directory import pretrained
 
-        encoder = pretrained(config, template).encoder
-        examples = tokenized(data, template, encoder)
-        rows = pack(examples, config.max_length, encoder.tokenizer.pad, config.overlong)
+        rows = packed(data, template, pretrained(config, template).encoder, config)
         return Places(len(rows) * config.max_length * config.epochs, exact=True)
     from tunix_jax.data.token_cache import read_examples
 

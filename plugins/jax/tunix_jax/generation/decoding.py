@@ -13,7 +13,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from tunix_jax.generation import kv_cache
-from tunix_jax.generation.sampling import Sampling, choose
+from tunix_jax.generation.sampling import Sampling, choose, drawn_logprobs
 from tunix_jax.models.attention import attend
 from tunix_jax.models.decoder import Decoder, Params, before
 
@@ -34,6 +34,8 @@ class Rows(NamedTuple):
         positions: int32[rows]; where the newest token stands.
         keys: uint32[rows, 2]; randomness.
         active: bool[rows]; rows that are not finished.
+        logprobs: float32[rows, most]; with which log-probability each token in ``made`` was
+            drawn; None where nobody asks.
     """
 
     caches: list[kv_cache.LayerCache]
@@ -44,6 +46,7 @@ class Rows(NamedTuple):
     positions: jax.Array
     keys: jax.Array
     active: jax.Array
+    logprobs: jax.Array | None
 
 
 class Choice(NamedTuple):
@@ -68,11 +71,13 @@ class Engine:
         decoder: The decoder.
         dtype: Type of the computation and of the cache.
         by_row: How rows are spread over devices.
+        logprobs: Whether log-probabilities of the drawn tokens are computed.
     """
 
     decoder: Decoder
     dtype: Any
     by_row: NamedSharding
+    logprobs: bool = False
 
     def empty(self, rows: int, length: int, most: int) -> Rows:
         """Rows of which none is active.
@@ -94,6 +99,7 @@ class Engine:
                 positions=zeros,
                 keys=jnp.zeros((rows, 2), jnp.uint32),
                 active=jnp.zeros(rows, bool),
+                logprobs=jnp.zeros((rows, most)) if self.logprobs else None,
             )
 
         shapes = jax.eval_shape(make)
@@ -156,9 +162,12 @@ class Engine:
             positions=put(rows.positions, lengths - 1),
             keys=put(rows.keys, keys),
         )
-        chosen = put(rows.tokens, first)
         fresh = put(jnp.zeros_like(rows.active), jnp.ones_like(lengths, bool))
-        return self._spread(_record(rows, chosen, fresh, rows.active | fresh, choice))
+        drawn = _Drawn(put(rows.tokens, first), None)
+        if self.logprobs:
+            said = drawn_logprobs(logits, first, choice.sampling)
+            drawn = drawn._replace(logprobs=put(jnp.zeros(fresh.shape), said))
+        return self._spread(_record(rows, drawn, fresh, rows.active | fresh, choice))
 
     def _spread(self, tree: T) -> T:
         """Say that the first axis of every array lies by row."""
@@ -212,18 +221,31 @@ class Engine:
         x, caches = decoder.walk(params["blocks"], x, positions, append_and_attend, rows.caches)
         logits = decoder.logits(params, decoder.final(params, x[:, 0]))
         chosen = choose(logits, rows.keys, rows.positions + 1, choice.sampling)
-        return _record(rows._replace(caches=caches), chosen, rows.active, rows.active, choice)
+        said = drawn_logprobs(logits, chosen, choice.sampling) if self.logprobs else None
+        rows = rows._replace(caches=caches)
+        return _record(rows, _Drawn(chosen, said), rows.active, rows.active, choice)
+
+
+class _Drawn(NamedTuple):
+    """A token of every row, int32[rows], and its log-probability, float32[rows] or None."""
+
+    tokens: jax.Array
+    logprobs: jax.Array | None
 
 
 def _record(
-    rows: Rows, chosen: jax.Array, wanted: jax.Array, active: jax.Array, choice: Choice
+    rows: Rows, drawn: _Drawn, wanted: jax.Array, active: jax.Array, choice: Choice
 ) -> Rows:
-    """Take the chosen tokens of the wanted rows, and end rows that are done."""
-    places = jnp.arange(rows.made.shape[1]) == rows.counts[:, None]
+    """Take the drawn tokens of the wanted rows, and end rows that are done."""
+    chosen = drawn.tokens
+    places = (jnp.arange(rows.made.shape[1]) == rows.counts[:, None]) & wanted[:, None]
     counts = rows.counts + wanted
     ended = jnp.any(chosen[:, None] == choice.stops, axis=1) | (counts >= choice.most)
+    if rows.logprobs is not None and drawn.logprobs is not None:
+        kept = jnp.where(places, drawn.logprobs[:, None], rows.logprobs)
+        rows = rows._replace(logprobs=kept)
     return rows._replace(
-        made=jnp.where(places & wanted[:, None], chosen[:, None], rows.made),
+        made=jnp.where(places, chosen[:, None], rows.made),
         counts=counts,
         tokens=jnp.where(wanted, chosen, rows.tokens),
         previous=jnp.where(wanted, rows.tokens, rows.previous),

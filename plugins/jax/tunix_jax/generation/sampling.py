@@ -79,6 +79,23 @@ def choose(
     return jax.lax.cond(sampling.temperature == 0.0, greedy, sample)
 
 
+def drawn_logprobs(logits: jax.Array, chosen: jax.Array, sampling: Sampling) -> jax.Array:
+    """With which log-probability tokens were drawn: after temperature, before the filters.
+
+    Args:
+        logits: float32[rows, vocab]; finite.
+        chosen: int32[rows].
+        sampling: How they were chosen; greedy ones have the log-probability at temperature 1.
+
+    Returns:
+        float32[rows]; in nats, at most 0.
+    """
+    temperature = jnp.where(sampling.temperature == 0.0, 1.0, sampling.temperature)
+    scaled = (logits - jnp.max(logits, axis=-1, keepdims=True)) / temperature
+    said = jnp.take_along_axis(scaled, chosen[:, None], axis=-1)[:, 0]
+    return said - jnp.log(jnp.sum(jnp.exp(scaled), axis=-1))
+
+
 def _likeliest(logits: jax.Array) -> jax.Array:
     """int32[rows]: ``argmax`` in two stages, since a maximum is vectorised and its place is not."""
     rows, words = logits.shape

@@ -41,8 +41,16 @@ class StopTexts:
         tail = ids[max(0, since - self._most_tokens) :]
         return self._within(tail) and self._within(ids)
 
-    def completion(self, prompt: Prompt, ids: Sequence[int]) -> Completion:
-        """What was said, up to and with the first stop; tokens made after it do not count."""
+    def completion(
+        self, prompt: Prompt, ids: Sequence[int], logprobs: Sequence[float] | None = None
+    ) -> Completion:
+        """What was said, up to and with the first stop; tokens made after it do not count.
+
+        Args:
+            prompt: What was completed.
+            ids: Tokens that were made.
+            logprobs: Their log-probabilities, where the completion is to carry both.
+        """
         text, stopped = self._decode(ids), bool(ids) and ids[-1] in self.ids
         if self._end(text):
             # Decoding more tokens only adds text.
@@ -57,6 +65,8 @@ class StopTexts:
             stop="stop" if stopped else "length",
             tokens=len(ids),
             sample=prompt.sample,
+            token_ids=() if logprobs is None else tuple(ids),
+            logprobs=() if logprobs is None else tuple(logprobs[: len(ids)]),
         )
 
     def _within(self, ids: Sequence[int]) -> bool:

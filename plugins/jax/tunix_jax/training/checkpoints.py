@@ -16,6 +16,9 @@ from tunix_core.errors import ConflictError
 from tunix_jax.config import FREE_SETTINGS, TrainerConfig
 from tunix_jax.training.train_step import TrainState
 
+# Settings that older checkpoints do not name, and what they were then.
+_ADDED = {"objective": "sft"}
+
 
 @frozen
 class Progress:
@@ -93,7 +96,7 @@ class Checkpoints:
                 "resume it, or choose another directory",
             )
         items = ocp.args.Composite(identity=ocp.args.JsonRestore())
-        stored = self._manager.restore(step, args=items)["identity"]
+        stored = {**_ADDED, **self._manager.restore(step, args=items)["identity"]}
         names = {*self._identity, *stored}
         differing = sorted(n for n in names if stored.get(n) != self._identity.get(n))
         if differing:

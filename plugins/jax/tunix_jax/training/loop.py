@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,14 +14,13 @@ from tunix_core.errors import TunixError
 from tunix_core.protocols import Reporter, StopReason, TrainJob
 from tunix_jax.data.batches import Prefetch, Shuffle
 from tunix_jax.data.packing import PackedRows
+from tunix_jax.data.training_rows import TrainingRows
 from tunix_jax.models.decoder import Params
 from tunix_jax.training.checkpoints import Checkpoints, Progress
 from tunix_jax.training.distributed import agreed_stop, place_rows
 from tunix_jax.training.meter import Meter, Profile
 from tunix_jax.training.train_step import TrainProgram, TrainState
 
-# A loss of this many times what a guess among all words costs has diverged.
-_DIVERGED = 2.0
 # Lines of the data that an error names; the log has them all.
 _NAMED_LINES = 5
 
@@ -32,8 +31,7 @@ class Training:
     Args:
         program: What runs.
         compiled: Its training step; None when there are no steps.
-        rows: What is learned.
-        held_out: What the loss is evaluated on, or None.
+        data: What is learned, and what the loss is evaluated on.
         checkpoints: Where states are kept.
         reporter: Where figures go, and who says when to stop.
         job: The run.
@@ -47,18 +45,17 @@ class Training:
         self,
         program: TrainProgram,
         compiled: Any,
-        rows: PackedRows,
-        held_out: PackedRows | None,
+        data: TrainingRows,
         checkpoints: Checkpoints,
         reporter: Reporter,
         job: TrainJob,
     ) -> None:
         self._program, self._compiled = program, compiled
-        self._rows, self._held_out = rows, held_out
+        self._rows, self._held_out = data.learned, data.held_out
         self._checkpoints, self._reporter = checkpoints, reporter
         config = program.config
-        self._shuffle = Shuffle(len(rows), config.rows, job.seed)
-        self._evaluate = program.evaluation()
+        self._shuffle = Shuffle(len(data.learned), config.rows, job.seed)
+        self._evaluate, self._figure = program.evaluation(), program.objective.figure
         self._profiles = job.output_dir / "profile"
         self.step = 0
         self.meter: Meter
@@ -114,9 +111,9 @@ class Training:
         if self._held_out is None or not due:
             return progress
         with self.meter.evaluating() as values:
-            loss = self._held_out_loss(self._held_out, trained, frozen)
-            values["eval_loss"] = loss
-        return progress.after(self.step, loss, config.keep_best)
+            means = self._held_out_means(self._held_out, trained, frozen)
+            values.update({f"eval_{name}": mean for name, mean in means.items()})
+        return progress.after(self.step, means[self._figure], config.keep_best)
 
     def _kept(self, state: TrainState, progress: Progress, *, ending: bool) -> Progress:
         """Keep the state when that is due, or it is among the best, or the last."""
@@ -135,7 +132,8 @@ class Training:
         """The newest values, and where the held-out loss was lowest."""
         found = dict(progress.metrics)
         if progress.best_step is not None:
-            found |= {"best_eval_loss": progress.lowest[0], "best_step": progress.best_step}
+            best = {f"best_eval_{self._figure}": progress.lowest[0]}
+            found |= best | {"best_step": progress.best_step}
         return found
 
     def _batch(self, step: int) -> dict[str, Any]:
@@ -145,8 +143,10 @@ class Training:
         patience = self._program.config.early_stopping_patience
         return bool(patience) and progress.evaluated == self.step and progress.stale >= patience
 
-    def _held_out_loss(self, rows: PackedRows, trained: Params, frozen: Params) -> float:
-        """Mean loss of all held-out tokens, in nats."""
+    def _held_out_means(
+        self, rows: PackedRows, trained: Params, frozen: Params
+    ) -> dict[str, float]:
+        """The objective's figures over all held-out rows."""
         whole = self._program.abstract_batch()
         size = self._program.config.rows // self._program.config.accumulation
         abstract = {
@@ -158,15 +158,12 @@ class Training:
             wanted = np.arange(begin, begin + size)
             # The last batch is filled up with rows that do not count.
             batch = place_rows(rows, wanted % len(rows), abstract, counted=wanted < len(rows))
-            parts.append(self._evaluate(trained, frozen, batch))
-        total = math.fsum(float(loss) for loss, _ in parts)
-        count = math.fsum(float(number) for _, number in parts)
-        return total / max(count, 1.0)
+            parts.append(self._evaluate(trained, frozen, batch).named(self._figure))
+        return {name: _mean([part[name] for part in parts]) for name in parts[0]}
 
     def _check(self, step: int, values: Mapping[str, float]) -> None:
         """Refuse a step whose loss is not a number or has left all bounds."""
-        loss = values["loss"]
-        bound = _DIVERGED * math.log(self._program.shape.vocab_size)
+        loss, bound = values[self._figure], self._program.objective.bound(self._program.shape)
         if math.isfinite(loss) and math.isfinite(values["grad_norm"]) and loss <= bound:
             return
         problem = f"diverged to {loss:.1f}" if math.isfinite(loss) else "is not a number"
@@ -181,3 +178,10 @@ class Training:
             f"the loss {problem} at step {step}; its batch: lines {named}{more} of the dataset",
             "lower learning_rate, or look at these lines",
         )
+
+
+def _mean(parts: Sequence[tuple[Any, Any]]) -> float:
+    """The mean from sums and weights."""
+    total = math.fsum(float(part) for part, _ in parts)
+    weight = math.fsum(float(part) for _, part in parts)
+    return total / max(weight, 1.0)

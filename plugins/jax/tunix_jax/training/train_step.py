@@ -9,8 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from attrs import define, field
-from flax import traverse_util
+from attrs import Factory, define, field
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -18,10 +17,12 @@ from tunix_core.errors import UsageError
 from tunix_jax.config import TrainerConfig
 from tunix_jax.models.decoder import Decoder, Execution, Params
 from tunix_jax.models.decoder_config import DecoderConfig
+from tunix_jax.models.parts import split_params
 from tunix_jax.models.placement import param_shardings, state_shardings
 from tunix_jax.models.splash import splash_can
+from tunix_jax.objectives.objective import Batch, Objective, Weighted
+from tunix_jax.objectives.table import OBJECTIVES
 from tunix_jax.sharding import TENSOR, batch_sharding, row_shards
-from tunix_jax.training.loss import Batch, next_tokens, summed_loss
 from tunix_jax.training.optimizer import make_optimizer, schedule
 
 # {"params", "optimizer", "step"}: everything on the devices that training changes.
@@ -38,6 +39,7 @@ class TrainProgram:
         shape: Shape of the model.
         mesh: Devices.
         total_steps: Optimizer steps of the whole run.
+        objective: What is minimised; what the settings name by default.
 
     Raises:
         UsageError: Rows or heads cannot be spread over the mesh, or the attention kernel does
@@ -48,6 +50,9 @@ class TrainProgram:
     shape: DecoderConfig
     mesh: Mesh = field(eq=False)
     total_steps: int = 1
+    objective: Objective = field(
+        default=Factory(lambda self: OBJECTIVES[self.config.objective], takes_self=True), eq=False
+    )
 
     def __attrs_post_init__(self) -> None:
         shards, micro = row_shards(self.mesh), self.config.rows // self.config.accumulation
@@ -92,7 +97,7 @@ class TrainProgram:
     def abstract_params(self) -> tuple[Params, Params]:
         """Shapes, types and shardings of what is trained and of what is frozen."""
         abstract = jax.eval_shape(lambda: self.decoder.init(0))
-        trained, frozen = split_params(abstract, lora=self.config.lora is not None)
+        trained, frozen = self._parts(abstract)
         kept = jnp.dtype(self.config.dtype)
         frozen = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, kept), frozen)
         return tuple(_placed(part, param_shardings(part, self.mesh)) for part in (trained, frozen))
@@ -108,21 +113,41 @@ class TrainProgram:
         }
 
     def abstract_batch(self) -> Batch:
-        """Shapes and shardings of a step's batch, int32[accumulation, rows, length] each."""
+        """Types and shardings of a step's columns, [accumulation, rows, length] each."""
         config = self.config
         shape = (config.accumulation, config.rows // config.accumulation, config.max_length)
-        leaf = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=batch_sharding(self.mesh))
-        return dict.fromkeys(("tokens", "segments", "positions", "targets"), leaf)
+        placed = batch_sharding(self.mesh)
+        return {
+            name: jax.ShapeDtypeStruct(shape, dtype, sharding=placed)
+            for name, dtype in self.objective.columns.items()
+        }
 
     def new_params(self, seed: int) -> tuple[Params, Params]:
         """Random weights, made on their devices: what is trained and what is frozen."""
         trained, frozen = self.abstract_params()
 
         def make() -> tuple[Params, Params]:
-            parts = split_params(self.decoder.init(seed), lora=self.config.lora is not None)
+            parts = self._parts(self.decoder.init(seed))
             return jax.tree.map(lambda x, like: x.astype(like.dtype), parts, (trained, frozen))
 
         made: tuple[Params, Params] = jax.jit(make, out_shardings=_shardings((trained, frozen)))()
+        return made
+
+    @property
+    def freezes(self) -> bool:
+        """Whether anything is frozen."""
+        return self.config.lora is not None or self.objective.reference
+
+    def kept(self, trained: Params) -> Params:
+        """What is frozen of a model all of whose weights are trained."""
+        _, frozen = self.abstract_params()
+
+        def keep(params: Params) -> Params:
+            return jax.tree.map(
+                lambda x, like: x.astype(like.dtype), self._parts(params)[1], frozen
+            )
+
+        made: Params = jax.jit(keep, out_shardings=_shardings(frozen))(trained)
         return made
 
     def new_adapters(self, seed: int) -> Params:
@@ -147,8 +172,8 @@ class TrainProgram:
     def step(self) -> Any:
         """The jitted training step; it takes the state's memory for its result.
 
-        ``step(state, frozen, batch)`` returns the new state and metrics, float32 each: ``loss``
-        in nats per learned token, ``learning_rate``, and ``grad_norm`` before clipping.
+        ``step(state, frozen, batch)`` returns the new state and metrics, float32 each: the means
+        of the objective's figures, ``learning_rate``, and ``grad_norm`` before clipping.
         """
         config = self.config
         rate = schedule(config.learning_rate, config, self.total_steps)
@@ -156,10 +181,12 @@ class TrainProgram:
         def step(
             state: TrainState, frozen: Params, batch: Batch
         ) -> tuple[TrainState, dict[str, jax.Array]]:
-            loss, grads = self._loss_and_gradients(state["params"], frozen, batch)
+            weighted, summed = self._loss_and_gradients(state["params"], frozen, batch)
+            figures = weighted.named(self.objective.figure)
+            grads = jax.tree.map(lambda total: _mean(total, weighted.weight), summed)
             updates, moments = self.optimizer.update(grads, state["optimizer"], state["params"])
             metrics = {
-                "loss": loss,
+                **{name: _mean(*parts) for name, parts in figures.items()},
                 "learning_rate": jnp.asarray(rate(state["step"]), jnp.float32),
                 "grad_norm": optax.tree.norm(grads),
             }
@@ -182,59 +209,53 @@ class TrainProgram:
         _, frozen = self.abstract_params()
         return self.step().lower(self.abstract_state(), frozen, self.abstract_batch())
 
-    def evaluation(self) -> Callable[[Params, Params, Batch], tuple[jax.Array, jax.Array]]:
-        """Summed loss and number of learned tokens of a batch [1, rows, length], compiled."""
+    def evaluation(self) -> Callable[[Params, Params, Batch], Weighted]:
+        """The objective's figures of a batch [1, rows, length], compiled."""
 
-        def evaluate(trained: Params, frozen: Params, batch: Batch) -> Any:
-            rows = {name: array[0] for name, array in batch.items()}
-            return self._summed_loss(trained, frozen, rows)
+        def evaluate(trained: Params, frozen: Params, batch: Batch) -> Weighted:
+            return self._loss(trained, frozen, _first(batch))
 
         return jax.jit(evaluate, out_shardings=NamedSharding(self.mesh, P()))
 
     def _loss_and_gradients(
         self, trained: Params, frozen: Params, batch: Batch
-    ) -> tuple[jax.Array, Params]:
-        """Mean loss of all micro-batches together, weighted by tokens, and its gradients."""
-        _, learned = jax.vmap(next_tokens)(batch)
-        count = jnp.maximum(jnp.sum(learned, dtype=jnp.float32), 1.0)
+    ) -> tuple[Weighted, Params]:
+        """The loss of all micro-batches together, and the gradients of its sum."""
 
-        def part_of_mean(params: Params, micro: Batch) -> jax.Array:
-            return self._summed_loss(params, frozen, micro)[0] / count
+        def summed(params: Params, micro: Batch) -> tuple[jax.Array, Weighted]:
+            weighted = self._loss(params, frozen, micro)
+            return weighted.total, weighted
 
-        gradient = jax.value_and_grad(part_of_mean)
+        def both(micro: Batch) -> tuple[Weighted, Params]:
+            gradients, weighted = jax.grad(summed, has_aux=True)(trained, micro)
+            return weighted, gradients
+
         if self.config.accumulation == 1:
-            return gradient(trained, {name: array[0] for name, array in batch.items()})
+            return both(_first(batch))
 
         def add(sums: Any, micro: Batch) -> tuple[Any, None]:
-            return jax.tree.map(jnp.add, sums, gradient(trained, micro)), None
+            return jax.tree.map(jnp.add, sums, both(micro)), None
 
-        zeros = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, trained))
-        sums, _ = jax.lax.scan(add, zeros, batch)
-        return sums[0], sums[1]
+        zeros = optax.tree.zeros_like(jax.eval_shape(both, _first(batch)))
+        sums: tuple[Weighted, Params] = jax.lax.scan(add, zeros, batch)[0]
+        return sums
 
-    def _summed_loss(self, trained: Params, frozen: Params, rows: Batch) -> Any:
-        params = join_params(trained, frozen)
-        dtype = jnp.dtype(self.config.dtype)
-        return summed_loss(self.decoder, params, rows, dtype, self.config.loss_chunk)
+    def _loss(self, trained: Params, frozen: Params, rows: Batch) -> Weighted:
+        return self.objective.loss(self.decoder, trained, frozen, rows, self.config)
 
-
-def split_params(params: Params, *, lora: bool) -> tuple[Params, Params]:
-    """What is trained and what is frozen: everything and nothing, or adapters and the rest."""
-    if not lora:
-        return params, {}
-    flat = traverse_util.flatten_dict(params)
-    adapters = {path: leaf for path, leaf in flat.items() if path[-1].startswith("lora_")}
-    frozen = {path: leaf for path, leaf in flat.items() if path not in adapters}
-    return traverse_util.unflatten_dict(adapters), traverse_util.unflatten_dict(frozen)
+    def _parts(self, params: Params) -> tuple[Params, Params]:
+        """What is trained and what is frozen, the model of the beginning if it is needed."""
+        trained, frozen = split_params(params, lora=self.config.lora is not None)
+        return trained, params if self.objective.reference and not frozen else frozen
 
 
-def join_params(trained: Params, frozen: Params) -> Params:
-    """The parameters of the model from both parts."""
-    if not frozen:
-        return trained
-    flat = {**traverse_util.flatten_dict(frozen), **traverse_util.flatten_dict(trained)}
-    joined: Params = traverse_util.unflatten_dict(flat)
-    return joined
+def _first(batch: Batch) -> Batch:
+    """The first of its micro-batches."""
+    return {name: array[0] for name, array in batch.items()}
+
+
+def _mean(total: jax.Array, weight: jax.Array) -> jax.Array:
+    return total / jnp.maximum(weight, 1.0)
 
 
 def _placed(tree: Any, shardings: Any) -> Any:
