@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from tunix_jax.training.loss import cross_entropy
+from tunix_jax.objectives.sft import cross_entropy
 
 ROWS, LENGTH, WIDTH, WORDS = 4, 512, 256, 262_144
 
