@@ -114,7 +114,7 @@ def test_traces_become_a_verified_dataset(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ("runs start mine-v1", "no trainer is called 'jax' (none is installed; see: tunix-rt do"),
+        ("runs start mine-v1", "there is no trainer (none is installed; see: tunix-rt doctor)"),
         ("traces generate golden-v1 --count 3", "no generator is called 'golden-v1' (none is "),
         ("traces import mine.jsonl.zst", "install it with: pip install 'tunix-core[zstd]'"),
     ],

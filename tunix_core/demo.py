@@ -105,15 +105,20 @@ class _Stopwatch:
         return round(time.monotonic() - self._started, 3)
 
 
+def _find_plugins(workspace: Workspace, config: DemoConfig) -> None:
+    """Refuse to begin what could not be ended."""
+    workspace.plugins.find(GENERATOR, config.generator)
+    workspace.plugins.find(TRAINER, config.trainer)
+    workspace.plugins.find(COMPARATOR, DEFAULT_COMPARATOR)
+
+
 def run_demo(workspace: Workspace, config: DemoConfig, listener: Listener) -> DemoResult:
     """Run the whole line; writes ``summary.json`` into the workspace.
 
     Raises:
         TunixError: A stage failed, or a held-out item was found in the training data.
     """
-    workspace.plugins.find(GENERATOR, config.generator)
-    workspace.plugins.find(TRAINER, config.trainer)
-    workspace.plugins.find(COMPARATOR, DEFAULT_COMPARATOR)
+    _find_plugins(workspace, config)
     watch = _Stopwatch()
     folder = workspace.paths.root / "demo"
     folder.mkdir(exist_ok=True)

@@ -82,8 +82,8 @@ class Datasets:
         """Select traces and materialise them; newest first unless said otherwise.
 
         Args:
-            name: Name of the dataset.
-            version: Its version; together they are the key.
+            name: Name of the dataset; with the version it makes the key.
+            version: Its version.
             filters: Top-level keys of ``meta`` with the values they must equal.
             trace_ids: Exactly these traces, in this order.
             import_id: Only the traces that one import stored.
@@ -92,9 +92,9 @@ class Datasets:
             strategy: ``latest`` takes the newest, ``random`` a sample by ``seed``.
             seed: Seed of the sample.
             limit: How many traces; all that match by default.
-            session_id: Kept in the manifest.
-            parent_dataset_id: Kept in the manifest.
-            training_run_id: Kept in the manifest.
+            session_id: Kept in the manifest, as are the next two.
+            parent_dataset_id: What it was made of.
+            training_run_id: What it was made by.
             provenance: Merged over the generated provenance.
             on_progress: Called with (written, total).
 
@@ -107,29 +107,41 @@ class Datasets:
             ConflictError: The key is taken by other data.
             TunixError: The disk is full; nothing became visible.
         """
-        key = dataset_key(name, version)
+        named: dict[str, Any] = {"dataset_name": name, "dataset_version": version}
+        kept = {
+            "session_id": session_id,
+            "parent_dataset_id": parent_dataset_id,
+            "training_run_id": training_run_id,
+        }
+        fields = named | {"dataset_key": dataset_key(name, version), "seed": seed, **kept}
         check_json([filters, provenance], "$", "filters or provenance")
         selection = self._select(
             filters or {}, trace_ids, import_id, mix, strategy=strategy, seed=seed, limit=limit
         )
+        fields |= {"filters": dict(filters or {}), "selection_strategy": selection.strategy}
+        origin = _origin(mix, strategy, import_id)
+        return self._publish(fields, selection, origin, provenance or {}, on_progress)
+
+    def _publish(
+        self,
+        fields: Mapping[str, Any],
+        selection: Selection,
+        origin: Mapping[str, Any],
+        provenance: Mapping[str, Any],
+        on_progress: Progress | None,
+    ) -> DatasetManifest:
+        """Write a selection as a dataset, and tell the observers if it is new."""
         if not selection.sequences:
             raise UsageError(
-                f"dataset {key} would be empty: no trace matches", "see: tunix-rt traces list"
+                f"dataset {fields['dataset_key']} would be empty: no trace matches",
+                "see: tunix-rt traces list",
             )
         created_at = now()
-        fields = {
-            "dataset_key": key,
+        complete = {
+            **fields,
             "build_id": new_id(),
-            "dataset_name": name,
-            "dataset_version": version,
             "dataset_schema_version": SCHEMA_VERSION,
             "created_at": created_at,
-            "filters": dict(filters or {}),
-            "selection_strategy": selection.strategy,
-            "seed": seed,
-            "session_id": session_id,
-            "parent_dataset_id": parent_dataset_id,
-            "training_run_id": training_run_id,
         }
         generated = {
             "schema_version": SCHEMA_VERSION,
@@ -137,16 +149,15 @@ class Datasets:
             "build_timestamp": created_at,
             "trace_count": len(selection.sequences),
             "selection_strategy": selection.strategy,
-            **({} if seed is None else {"seed": seed}),
+            **({} if fields["seed"] is None else {"seed": fields["seed"]}),
             "stored_count": selection.stored,
             "matched_count": selection.matched,
-            **({} if mix is None else {"mix": dict(mix), "mix_strategy": strategy}),
-            **({} if import_id is None else {"import_id": import_id}),
+            **origin,
             "plugins": self._plugins.versions(),
         }
         lines = self._store.traces.lines(selection.sequences)
         manifest, is_new = publish(
-            self._paths.datasets, fields, generated, provenance or {}, lines, on_progress
+            self._paths.datasets, complete, generated, provenance, lines, on_progress
         )
         if is_new:
             self._plugins.observe("tunix_dataset_built", manifest=manifest)
@@ -293,6 +304,14 @@ class Datasets:
         return Selection(
             [found[trace_id] for trace_id in trace_ids], stored, len(trace_ids), "explicit"
         )
+
+
+def _origin(
+    mix: Mapping[str, float] | None, strategy: Strategy, import_id: str | None
+) -> dict[str, Any]:
+    """What the provenance says of how traces were chosen."""
+    mixed = {} if mix is None else {"mix": dict(mix), "mix_strategy": strategy}
+    return mixed if import_id is None else {**mixed, "import_id": import_id}
 
 
 def _question(trace: Trace) -> bytes:

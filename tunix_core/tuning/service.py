@@ -108,6 +108,10 @@ class Tuning:
             created_at=now(),
             eval_dataset_key=eval_dataset_key,
         )
+        return self._stored(job)
+
+    def _stored(self, job: TuningJob) -> TuningJob:
+        """A job that is now stored, if nothing is wrong with it."""
         problems = _problems(job)
         if problems:
             raise InvalidRecordError(problems, "tuning job")
