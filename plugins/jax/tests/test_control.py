@@ -35,6 +35,7 @@ def job(tmp_path: Path) -> TrainJob:
     held_out = write(tmp_path / "held.jsonl", lambda n: "no" if n % 2 else "yes")
     config = TrainerConfig(
         model_id="tiny",
+        decoder={"layers": 1},
         rows=4,
         max_length=64,
         vocab_size=300,
@@ -109,7 +110,7 @@ def test_the_newest_and_those_of_the_lowest_held_out_loss_are_kept(job: TrainJob
 
 def test_a_run_killed_after_its_last_step_tells_the_same_story(job: TrainJob) -> None:
     for patience in (0, 3):
-        config = evolve(job.config, steps=80, early_stopping_patience=patience)
+        config = evolve(job.config, steps=60, early_stopping_patience=patience)
         folder = job.output_dir.with_name(f"run-{patience}")
         folder.mkdir()
         whole = JaxTrainer().fit(evolve(job, config=config, output_dir=folder), RecordingReporter())

@@ -199,7 +199,8 @@ def test_completions_come_as_soon_as_those_before_them_are_out() -> None:
 @pytest.mark.full
 def test_eight_devices_share_the_rows() -> None:
     """The same tests where every device has its share, some of them of rows that stay empty."""
-    flags = "--xla_force_host_platform_device_count=8"
+    compiled = os.environ.get("XLA_FLAGS", "")
+    flags = f"{compiled} --xla_force_host_platform_device_count=8"
     chosen = "whole_forward_passes or depend_on_the_others or other_settings"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen]
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}

@@ -19,6 +19,7 @@ from tunix_core.records import Step, Trace
 
 SETTINGS: dict[str, Any] = {
     "model_id": "tiny",
+    "decoder": {"layers": 1},
     "rows": 16,
     "max_length": 64,
     "vocab_size": 300,
@@ -47,7 +48,8 @@ def start(
     devices: int,
     environment: Mapping[str, str],
 ) -> subprocess.Popen[str]:
-    flags = f"--xla_force_host_platform_device_count={devices}"
+    compiled = os.environ.get("XLA_FLAGS", "")
+    flags = f"{compiled} --xla_force_host_platform_device_count={devices}"
     return subprocess.Popen(
         [sys.executable, str(SCRIPT), str(directory), str(data), json.dumps(settings)],
         env={**os.environ, "XLA_FLAGS": flags, **environment},
@@ -130,7 +132,7 @@ def test_two_processes_stop_together_and_go_on_as_if_they_had_not(
 
 
 def test_the_device_that_is_set_is_the_one_that_is_used(data: Path, tmp_path: Path) -> None:
-    settings = {**SETTINGS, "steps": 1, "device": "cpu"}
+    settings = {**SETTINGS, "device": "cpu"}
     process = start(tmp_path / "run", data, settings, 1, {"JAX_PLATFORMS": "cuda"})
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
