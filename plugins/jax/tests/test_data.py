@@ -6,6 +6,7 @@ import threading
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -193,6 +194,33 @@ def test_packed_rows(lengths: list[tuple[int, int]], length: int, cut: bool) -> 
     assert rows.learned_per_row.tolist() == batch["targets"].sum(axis=1).tolist()
     assert rows.learned == batch["targets"].sum()
     assert rows.padding == pytest.approx(np.mean(segments == 0))
+
+
+@given(EXAMPLES, st.integers(16, 40), st.sampled_from(["drop", "truncate"]))
+def test_examples_that_belong_together_lie_side_by_side(
+    lengths: list[tuple[int, int]], length: int, overlong: Any
+) -> None:
+    examples = in_memory([*lengths, *lengths])
+    pairs = examples.lengths.reshape(-1, 2).sum(axis=1)
+    kept = np.flatnonzero(pairs <= length)
+    if not len(kept):
+        with pytest.raises(UsageError, match="raise max_length"):
+            pack(examples, length, 0, overlong, together=2)
+        return
+    rows = pack(examples, length, 0, overlong, together=2)
+    assert (rows.too_long, rows.truncated) == (2 * (len(pairs) - len(kept)), 0)
+    batch = rows.take(np.arange(len(rows)))
+    seen = []
+    for row in range(len(rows)):
+        lines = rows.examples_of(np.array([row]))
+        assert lines[::2] == lines[1::2], "a row holds whole pairs, named by their lines"
+        wanted = [
+            token for pair in lines[::2] for e in (0, 1) for token in examples.ids(2 * pair + e)
+        ]
+        assert batch["tokens"][row][batch["segments"][row] > 0].tolist() == wanted
+        assert batch["segments"][row].max() == len(lines)
+        seen += lines[::2]
+    assert sorted(seen) == kept.tolist()
 
 
 @given(EXAMPLES, st.data())

@@ -172,7 +172,13 @@ class Anchored:
 def steps_of(**changes: Any) -> tuple[list[dict[str, float]], Params]:
     """Figures of three steps on rows with unequal numbers of learned tokens, and the result."""
     config = TrainerConfig(
-        model_id="tiny", max_length=12, rows=4, optimizer="adamw", warmup_steps=0, **changes
+        model_id="tiny",
+        max_length=12,
+        rows=4,
+        optimizer="adamw",
+        learning_rate=1e-5,
+        warmup_steps=0,
+        **changes,
     )
     mesh = make_mesh(MeshConfig().sizes, jax.devices()[:1])
     program = TrainProgram(config, config.scratch_shape(40), mesh, 3, Anchored())

@@ -185,3 +185,25 @@ def test_the_model_directory_says_what_it_is(job: TrainJob) -> None:
         "tokenizer.json",
         "tunix.json",
     }
+
+
+@pytest.mark.parametrize(
+    ("device", "match"), [("tpu", "computes on cpu already"), ("gpux", "'gpux' is none")]
+)
+def test_a_model_is_loaded_where_it_is_asked_for(job: TrainJob, device: str, match: str) -> None:
+    model = JaxTrainer().fit(job, RecordingReporter()).model_dir
+    assert JaxTrainer().load(LoadRequest(model_dir=model, device="cpu"))
+    with pytest.raises(UsageError, match=match):
+        JaxTrainer().load(LoadRequest(model_dir=model, device=device))
+
+
+def test_a_checkpoint_from_before_there_were_objectives_is_gone_on_from(job: TrainJob) -> None:
+    assert job.config.objective == "sft"
+    JaxTrainer().fit(job, RecordingReporter(stop_at=2))
+    (identity,) = (job.output_dir / "checkpoints" / "2" / "identity").iterdir()
+    stored = json.loads(identity.read_text())
+    del stored["objective"]
+    identity.write_text(json.dumps(stored))
+    reporter = RecordingReporter()
+    JaxTrainer().fit(evolve(job, resume=True), reporter)
+    assert reporter.begun == [(4, 2)]

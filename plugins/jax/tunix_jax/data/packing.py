@@ -28,6 +28,7 @@ class PackedRows:
         too_long: Number of examples left out: longer than a row, or, when such are cut, with a
             prompt that fills a row by itself.
         truncated: Number of examples cut at the end.
+        together: Examples that a line of the data file holds.
     """
 
     examples: TokenizedExamples
@@ -37,6 +38,7 @@ class PackedRows:
     bounds: NDArray[np.int64]
     too_long: int
     truncated: int
+    together: int = 1
     tokens_per_row: NDArray[np.int64] = field(init=False)
     learned_per_row: NDArray[np.int64] = field(init=False)
 
@@ -97,7 +99,7 @@ class PackedRows:
     def examples_of(self, rows: IntArray) -> list[int]:
         """Which examples, as lines of the data file from 0, lie in some rows, in their order."""
         parts = [self.order[self.bounds[row] : self.bounds[row + 1]] for row in rows]
-        return [int(example) for part in parts for example in part]
+        return [int(example) // self.together for part in parts for example in part]
 
     def _sizes(self, examples: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.minimum(self.examples.lengths[examples], self.length)
@@ -119,6 +121,7 @@ def pack(
     length: int,
     pad: int,
     overlong: Literal["drop", "truncate"] = "drop",
+    together: int = 1,
 ) -> PackedRows:
     """Lay examples, in their order, each into the first row with room for it.
 
@@ -128,18 +131,22 @@ def pack(
         pad: Id of padding.
         overlong: What becomes of an example longer than a row: ``drop`` leaves it out,
             ``truncate`` cuts its end, if that leaves something to be learned.
+        together: So many examples in a row belong together: they lie side by side, and are left
+            out together where a row does not hold them all; only single ones are cut.
 
     Raises:
         UsageError: No example fits.
     """
-    over = examples.lengths > length
-    left_out = over if overlong == "drop" else over & (examples.prompt_lengths >= length)
+    lengths = examples.lengths.reshape(-1, together).sum(axis=1)
+    over = left_out = lengths > length
+    if overlong == "truncate" and together == 1:
+        left_out = over & (examples.prompt_lengths >= length)
     kept = np.flatnonzero(~left_out)
     if not len(kept):
         raise UsageError(
             f"none of {len(examples)} examples fits into {length} tokens", "raise max_length"
         )
-    sizes = np.minimum(examples.lengths[kept], length)
+    sizes = np.minimum(lengths[kept], length)
     rows = first_fit(sizes, length)
     order = np.argsort(rows, kind="stable")
     bounds = np.searchsorted(rows[order], np.arange(rows.max() + 2))
@@ -147,10 +154,11 @@ def pack(
         examples,
         length,
         pad,
-        order=kept[order],
-        bounds=bounds.astype(np.int64),
-        too_long=int(left_out.sum()),
+        order=(kept[order][:, None] * together + np.arange(together)).ravel(),
+        bounds=bounds.astype(np.int64) * together,
+        too_long=int(left_out.sum()) * together,
         truncated=int((over & ~left_out).sum()),
+        together=together,
     )
 
 

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,6 +27,9 @@ from tunix_jax.text.prompt_encoder import PromptEncoder
 _FORMAT = 1
 _CHUNK = 1000
 _TOKENS, _OFFSETS, _PROMPTS = "tokens.bin", "offsets.npy", "prompt_lengths.npy"
+
+# The rendered examples of a data file, by its path and the name of a template.
+Reader = Callable[[Path, str], Iterator[Rendered]]
 
 
 @frozen(eq=False)
@@ -77,24 +80,27 @@ def read_examples(path: Path, template: str) -> Iterator[Rendered]:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
 
 
-def tokenized(path: Path, template: str, encoder: PromptEncoder) -> TokenizedExamples:
+def tokenized(
+    path: Path, template: str, encoder: PromptEncoder, read: Reader = read_examples
+) -> TokenizedExamples:
     """The token ids of a data file, from the cache or by way of it.
 
     Args:
-        path: One canonical trace per line.
+        path: One record per line.
         template: Name of the rendering template.
         encoder: Makes the ids.
+        read: The rendered examples of a data file; each kind of record has one reader.
 
     Raises:
-        UsageError: The file cannot be read or holds no trace.
-        TunixError: A line is no trace, or the cache cannot be written.
+        UsageError: The file cannot be read or holds nothing.
+        TunixError: A line is not such a record, or the cache cannot be written.
     """
     key = _key(path, template, encoder)
     entry = _cache_directory() / key
     examples = _open(entry, key)
     if examples is None:
         try:
-            examples = _make(entry, read_examples(path, template), encoder, key)
+            examples = _make(entry, read(path, template), encoder, key)
         except OSError as error:
             raise TunixError(
                 f"cannot write the token cache {entry.parent}: {error.strerror}",

@@ -12,7 +12,7 @@ from tunix_core.errors import UsageError
 from tunix_core.protocols import TrainJob
 from tunix_jax.config import TrainerConfig
 from tunix_jax.data.packing import PackedRows, pack
-from tunix_jax.data.token_cache import read_examples, tokenized
+from tunix_jax.data.token_cache import Reader, read_examples, tokenized
 from tunix_jax.text.prompt_encoder import PromptEncoder
 
 
@@ -31,42 +31,61 @@ class TrainingRows:
     digest: str
 
 
-def training_rows(job: TrainJob, encoder: PromptEncoder, config: TrainerConfig) -> TrainingRows:
-    """The traces of a run, packed.
+def training_rows(
+    job: TrainJob,
+    encoder: PromptEncoder,
+    config: TrainerConfig,
+    read: Reader = read_examples,
+    together: int = 1,
+) -> TrainingRows:
+    """The data of a run, packed.
+
+    Args:
+        job: The run.
+        encoder: Makes token ids.
+        config: Settings of the run.
+        read: The examples of a data file.
+        together: So many of them in a row belong together.
 
     Raises:
         UsageError: The data cannot be read, or nothing of it fits.
-        TunixError: A line is no trace.
+        TunixError: A line is not what ``read`` reads.
     """
-    learned = packed(job.data["train"].path, job.template, encoder, config)
+
+    def rows(use: str) -> PackedRows:
+        return packed(job.data[use].path, job.template, encoder, config, read, together)
+
+    learned = rows("train")
     digest = learned.examples.key
     if "eval" not in job.data:
         return TrainingRows(learned, None, digest)
-    held_out = packed(job.data["eval"].path, job.template, encoder, config)
+    held_out = rows("eval")
     both = hashlib.sha256(f"{digest}{held_out.examples.key}".encode()).hexdigest()
     return TrainingRows(learned, held_out, both)
 
 
-def packed(path: Path, template: str, encoder: PromptEncoder, config: TrainerConfig) -> PackedRows:
-    """The traces of a data file, packed.
+def packed(
+    path: Path,
+    template: str,
+    encoder: PromptEncoder,
+    config: TrainerConfig,
+    read: Reader = read_examples,
+    together: int = 1,
+) -> PackedRows:
+    """A data file, packed; see :func:`training_rows`."""
+    examples = tokenized(path, template, encoder, read)
+    return pack(examples, config.max_length, encoder.tokenizer.pad, config.overlong, together)
 
-    Raises:
-        UsageError: The file cannot be read, or nothing of it fits.
-        TunixError: A line is no trace.
-    """
-    examples = tokenized(path, template, encoder)
-    return pack(examples, config.max_length, encoder.tokenizer.pad, config.overlong)
 
-
-def read_texts(job: TrainJob) -> Iterator[str]:
+def read_texts(job: TrainJob, read: Reader = read_examples) -> Iterator[str]:
     """Prompts and completions of the training data.
 
     Raises:
-        UsageError: The data cannot be read or holds no trace.
-        TunixError: A line is no trace.
+        UsageError: The data cannot be read or is empty.
+        TunixError: A line is not what ``read`` reads.
     """
     path, empty = job.data["train"].path, True
-    for example in read_examples(path, job.template):
+    for example in read(path, job.template):
         empty = False
         yield example.prompt
         yield example.completion
