@@ -47,7 +47,7 @@ demo: install  ## Run the whole line on dev-reasoning-v1, on the CPU
 	@$(BIN)/tunix-rt --workspace demo-workspace demo
 
 test: install  ## Run the tests, or one part of them: make test PART=jax (see CONTRIBUTING.md)
-	@$(PYTEST) -m "not full" $(if $(PART),$(TESTS_$(PART)),$(TESTS))
+	@$(PYTEST) -m "not full" $(if $(PART),$(foreach part,$(PART),$(TESTS_$(part))),$(TESTS))
 
 test-full: install wheels system-tools  ## Run all tests, kills, browser, fuzzing, other Pythons, peers and TPU compiles included, then the benchmarks
 	@$(PIP) install -c constraints.txt --group peers --group browser --group fuzz

@@ -40,6 +40,14 @@ def test_runs_and_predictions_are_started_by_the_executor_that_was_chosen(
     ]
 
 
+def test_an_executor_takes_settings(tmp_path: Path) -> None:
+    with (
+        Workspace(tmp_path / "workspace", executor_settings={"queue": "long"}) as workspace,
+        pytest.raises(UsageError, match="tunix-core/local has no settings"),
+    ):
+        workspace.worker()
+
+
 def test_an_executor_that_is_not_there_is_named(tmp_path: Path) -> None:
     with Workspace(tmp_path / "workspace", executor="cluster") as workspace:
         with pytest.raises(UsageError) as refused:

@@ -85,7 +85,8 @@ def test_where_none_is_named_the_default_is_meant_then_the_only_one(
     with pytest.raises(UsageError) as ambiguous:
         several.find(TUNER, "default")
     assert str(ambiguous.value) == (
-        "no tuner is named, and there are several (say which: acme/grid, acme/random)"
+        "no tuner is named, and there are several "
+        "(say which: acme/grid, acme/random, or set TUNIX_TUNER)"
     )
     monkeypatch.setenv("TUNIX_TUNER", "grid")
     for plugins in (several, chosen):

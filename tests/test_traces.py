@@ -82,7 +82,7 @@ def test_a_trace_without_meta_gets_its_source(
 ) -> None:
     line = {"prompt": "p", "final_answer": "a", "steps": [{"i": 0, "type": "t", "content": "c"}]}
     (tmp_path / "mine.jsonl").write_text(json.dumps({**line, **meta}) + "\n")
-    workspace.datasets.ingest(tmp_path / "mine.jsonl", "theirs")
+    workspace.traces.import_file(tmp_path / "mine.jsonl", "theirs")
     assert workspace.traces.sources() == {"theirs": 1}
     assert workspace.traces.summaries(filters={"source": "theirs"}).items != ()
 
@@ -109,7 +109,7 @@ def test_refused_lines_need_not_be_kept(workspace: Workspace, tmp_path: Path) ->
     file = write_traces(tmp_path / "some.jsonl", 1)
     with file.open("a") as out:
         out.write("{}\n" * 1000)
-    report = workspace.datasets.ingest(file, "some", keep_rejects=False)
+    report = workspace.traces.import_file(file, "some", keep_rejects=False)
     assert (report.accepted, report.rejected, len(report.reasons)) == (1, 1000, 100)
     assert report.rejects_path is None
     assert [path.name for path in tmp_path.iterdir() if "rejects" in path.name] == []
@@ -144,7 +144,7 @@ def test_a_line_over_the_limit_is_refused_with_its_place_and_never_held(
         out.writelines(good[2:])
     tracemalloc.start()
     try:
-        report = workspace.datasets.ingest(file, "long", max_line_bytes=100_000)
+        report = workspace.traces.import_file(file, "long", max_record_bytes=100_000)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -152,7 +152,7 @@ def test_a_line_over_the_limit_is_refused_with_its_place_and_never_held(
     assert report.reasons[0].line == 3
     assert report.reasons[0].problems == ("$: line is longer than 100000 bytes",)
     assert peak < 4_000_000
-    small = workspace.datasets.ingest(file, "small", max_line_bytes=10)
+    small = workspace.traces.import_file(file, "small", max_record_bytes=10)
     assert (small.accepted, small.rejected) == (0, 5)
 
 

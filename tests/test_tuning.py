@@ -420,7 +420,7 @@ def test_without_the_plugin_there_is_no_tuner(counting_workspace: Workspace) -> 
     bare = Plugins.discover(Selection.from_environment().without(["tunix-tune"]))
     with (
         Workspace(counting_workspace.paths.root, bare) as workspace,
-        pytest.raises(UsageError, match="there is no tuner"),
+        pytest.raises(UsageError, match="no tuner is called 'tunix-tune/optuna'"),
     ):
         workspace.tuning.start(job.id)
 

@@ -85,6 +85,12 @@ class GeneratorContribution(Contribution):
     """A maker of items; makes a :class:`~tunix_core.protocols.Generator`."""
 
 
+def _folders(_: object, attribute: Attribute[tuple[str, ...]], value: tuple[str, ...]) -> None:
+    for name in value:
+        if not NAME_PATTERN.fullmatch(name):
+            raise ValueError(f"{attribute.name}: {name!r} is no name of a folder")
+
+
 @frozen(kw_only=True)
 class TrainerContribution(Contribution):
     """Makes a :class:`~tunix_core.protocols.Trainer`; its config class is the run's config.
@@ -109,8 +115,8 @@ class TrainerContribution(Contribution):
     request_fields: Mapping[str, str] = field(factory=dict)
     execution_settings: tuple[str, ...] = ()
     reads: Mapping[str, RecordKind] = field(factory=lambda: {"train": "trace", "eval": "trace"})
-    leaves: tuple[str, ...] = ("model",)
-    scratch: tuple[str, ...] = ("checkpoints",)
+    leaves: tuple[str, ...] = field(default=("model",), validator=_folders)
+    scratch: tuple[str, ...] = field(default=("checkpoints",), validator=_folders)
     figure: str = "loss"
 
 

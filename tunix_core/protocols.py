@@ -420,6 +420,9 @@ class Tuner(Protocol):
 class ProcessRequest:
     """A process in which a model runs: ``python -m tunix_core.runner JOB WORKSPACE ARGUMENTS``.
 
+    Its standard input has to stay open for as long as it shall live: when that ends, so does the
+    process, at once, with all that it started. It needs the workspace's directory, and no database.
+
     Args:
         job: What it does: ``train`` a run, ``join`` one as a further host, or ``predict``.
         workspace: The workspace's directory, which the process must see under this path.

@@ -1,7 +1,8 @@
 """The child process in which models run: ``python -m tunix_core.runner train|join|predict ...``.
 
-It stops at once when its parent ends, and at the next step, with a checkpoint, on SIGTERM. What
-it prints goes to the run's log; its last line is the error that people see.
+It stops at once when its standard input ends, as it does when its parent does, and at the next
+step, with a checkpoint, on SIGTERM. What it prints goes to the run's log; its last line is the
+error that people see. It opens no database: that is the host's alone which started it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import json
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from attrs import evolve
 
@@ -19,9 +21,11 @@ from tunix_core.base.locks import FileLock
 from tunix_core.codec import structure
 from tunix_core.contributions import TRAINER
 from tunix_core.datasets.files import data_file
+from tunix_core.datasets.reading import verify
 from tunix_core.errors import TunixError
+from tunix_core.evaluation.answering import answer
 from tunix_core.plugins.tools import PluginTools
-from tunix_core.protocols import GenerationConfig, Host, Trainer, TrainJob, TrainResult
+from tunix_core.protocols import GenerationConfig, Host, LoadRequest, Trainer, TrainJob, TrainResult
 from tunix_core.records import Run, RunResult
 from tunix_core.runs.config import accepted_settings
 from tunix_core.runs.folder import RunFolder
@@ -33,14 +37,14 @@ from tunix_core.workspace import Workspace
 
 def train(workspace: Workspace, run_id: str) -> None:
     """Execute a run; what its trainer did is left in its directory."""
-    run = workspace.runs.get(run_id)
+    run = created_run(workspace.paths, run_id)
     folder = RunFolder(workspace.paths.run(run.id))
     reporter = RunReporter(run.id, folder, workspace.plugins, run.config.time_budget_s)
     signal.signal(signal.SIGTERM, lambda *_: reporter.terminate())
     with FileLock(folder.lock):
         folder.remove_result()
         for key in run.datasets.values():
-            workspace.datasets.verify(key)
+            verify(workspace.paths.datasets, key)
         trainer, job = _prepare(workspace, run)
         folder.set_predictions_aside()
         folder.write_result(_result(trainer.fit(job, reporter), run.trainer))
@@ -73,23 +77,34 @@ def _prepare(workspace: Workspace, run: Run) -> tuple[Trainer, TrainJob]:
 
 
 def _result(returned: TrainResult, trainer: str) -> RunResult:
-    """What a trainer did, checked."""
+    """What a trainer did, checked; a figure that is no number is left out, with a word."""
+    metrics = _numbers(returned.metrics, trainer)
+    timings = _numbers(returned.timings, trainer)
     fields = {
         "steps": returned.steps,
         "tokens": returned.tokens,
         "stop_reason": returned.stop_reason,
-        "metrics": dict(returned.metrics),
-        "timings": dict(returned.timings),
+        "metrics": metrics,
+        "timings": timings,
         "hardware": dict(returned.hardware),
     }
     # JSON has plain numbers for those of a library's own kind.
     return structure(RunResult, json.loads(json.dumps(fields)), f"result of {trainer}")
 
 
+def _numbers(figures: Mapping[str, Any], trainer: str) -> dict[str, Any]:
+    """The figures that are numbers, or can be taken for some."""
+    good = {name: value for name, value in figures.items() if hasattr(value, "__float__")}
+    for name in figures.keys() - good.keys():
+        print(f"warning: {trainer}: {name} is {figures[name]!r}, no number", flush=True)  # noqa: T201
+    return good
+
+
 def predict(workspace: Workspace, run_id: str, dataset_key: str, generation: str) -> None:
     """Let a run's model answer a dataset."""
     config = structure(GenerationConfig, json.loads(generation), "generation config")
-    workspace.predictions.write(run_id, dataset_key, config)
+    run = created_run(workspace.paths, run_id)
+    answer(workspace.paths, workspace.plugins, run, dataset_key, config)
 
 
 def main(arguments: list[str]) -> int:
@@ -104,6 +119,10 @@ def main(arguments: list[str]) -> int:
         print(f"error: {error}", flush=True)  # noqa: T201 - standard output is the run's log
         return error.exit_code
     except Exception as error:
+        if isinstance(error, AttributeError) and isinstance(error.obj, TrainJob | LoadRequest):
+            # Written for a request that had other fields.
+            print(f"error: {error} (see CHANGELOG.md for what it has)", flush=True)  # noqa: T201
+            return 1
         print(_traceback(error), end="")  # noqa: T201
         print(f"error: {type(error).__name__}: {error}", flush=True)  # noqa: T201
         return 1

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from tunix_core.base.paths import WorkspacePaths
 from tunix_core.contributions import DEFAULT, EXECUTOR
@@ -38,6 +39,7 @@ class Workspace:
         registries: Directory of the model registries; ``models`` in the workspace by default.
         executor: Name of what starts the processes in which models run; by default
             ``TUNIX_EXECUTOR``, else child processes.
+        executor_settings: Its settings; what is not given has its default.
 
     Raises:
         UsageError: The directory is a file or cannot be made.
@@ -49,6 +51,7 @@ class Workspace:
         plugins: Plugins | None = None,
         registries: Path | None = None,
         executor: str | None = None,
+        executor_settings: Mapping[str, Any] | None = None,
     ) -> None:
         chosen = _chosen(directory)
         try:
@@ -57,6 +60,7 @@ class Workspace:
             raise UsageError(f"cannot use {chosen} as a workspace: {error.strerror}") from error
         self.plugins = plugins or Plugins.discover()
         self._executor = executor or DEFAULT
+        self._executor_settings = executor_settings
         if "IPython" in sys.modules:
             from tunix_core.rich.formatters import register
 
@@ -73,9 +77,9 @@ class Workspace:
         """What starts the processes in which models run.
 
         Raises:
-            UsageError: No executor is called as was asked for.
+            UsageError: No executor is called as was asked for, or it refuses a setting.
         """
-        return self.plugins.find(EXECUTOR, self._executor).create()
+        return self.plugins.find(EXECUTOR, self._executor).create(self._executor_settings)
 
     @cached_property
     def traces(self) -> Traces:

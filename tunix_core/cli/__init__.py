@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tunix_core.base.settings_text import parse_pairs
 from tunix_core.contributions import COMMAND
 from tunix_core.errors import TunixError
 
@@ -97,6 +98,14 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
     envvar="TUNIX_EXECUTOR",
     help="What starts the processes in which models run.  [default: local]",
 )
+@click.option(
+    "--executor-set",
+    "executor_settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=lambda _ctx, _param, pairs: parse_pairs(pairs),
+    help="A setting of the executor; may be given many times.",
+)
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_context
 def cli(
@@ -104,6 +113,7 @@ def cli(
     workspace: str | None,
     blocked: str | None,
     executor: str | None,
+    executor_settings: dict[str, Any],
     debug: bool,
 ) -> None:
     """Train language models to show their work.
@@ -113,7 +123,9 @@ def cli(
           tunix-rt plugins list
           tunix-rt traces generate dev-reasoning-v1 --count 10 -o ten.jsonl
     """
-    ctx.ensure_object(dict).update(workspace=workspace, executor=executor)
+    ctx.ensure_object(dict).update(
+        workspace=workspace, executor=executor, executor_settings=executor_settings
+    )
 
 
 def _early_plugins(arguments: Sequence[str]) -> Plugins:
@@ -138,7 +150,7 @@ def _root_arguments(arguments: Sequence[str]) -> list[str]:
         if not argument.startswith("-") and not skip:
             break
         root.append(argument)
-        skip = argument in ("--workspace", "--executor")
+        skip = argument in ("--workspace", "--executor", "--executor-set")
     return root
 
 

@@ -32,8 +32,8 @@ def pass_workspace(function: Callable[Concatenate[Workspace, P], R]) -> Callable
         from tunix_core.workspace import Workspace
 
         shared = ctx.ensure_object(dict)
-        directory, plugins = shared.get("workspace"), shared.get("plugins")
-        with Workspace(directory, plugins, executor=shared.get("executor")) as workspace:
+        executor = {name: shared.get(name) for name in ("executor", "executor_settings")}
+        with Workspace(shared.get("workspace"), shared.get("plugins"), **executor) as workspace:
             return function(workspace, *args, **kwargs)
 
     return functools.update_wrapper(wrapper, function)

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from tunix_core.contributions import TRAINER
+from tunix_core.errors import IntegrityError
+
 if TYPE_CHECKING:
     from tunix_core.records import Run
     from tunix_core.workspace import Workspace
@@ -100,7 +103,7 @@ class Progress:
 
 
 class TrainingProgress:
-    """Call it now and then while a run trains; it draws loss, tokens/s and the time left.
+    """Call it now and then while a run trains; it draws its figure, tokens/s and the time left.
 
     Args:
         workspace: The workspace of the run.
@@ -112,6 +115,7 @@ class TrainingProgress:
         from tunix_core.runs.folder import RunFolder
 
         self._folder = RunFolder(workspace.paths.run(run.id))
+        self._figure = workspace.plugins.find(TRAINER, run.trainer).contribution.figure
         self._bar: Any = None
         self._step = 0
         # An earlier attempt's plan lies here until the runner has cut its metrics back.
@@ -120,9 +124,13 @@ class TrainingProgress:
     def __call__(self) -> None:
         if self._bar is None and not self._open():
             return
-        latest = self._folder.metrics.last()
+        try:
+            latest = self._folder.metrics.last()
+        except IntegrityError:
+            # Whoever reads the metrics is told; a bar ends no training.
+            return
         if latest is not None and latest["step"] > self._step:
-            self._bar.advance(latest["step"] - self._step, _detail(latest))
+            self._bar.advance(latest["step"] - self._step, _detail(latest, self._figure))
             self._step = latest["step"]
 
     def _open(self) -> bool:
@@ -150,11 +158,11 @@ class TrainingProgress:
             self._bar.__exit__(kind, error, trace)
 
 
-def _detail(latest: dict[str, Any]) -> str:
-    """What a trainer says of its newest step; loss and rate are customary, not required."""
+def _detail(latest: dict[str, Any], figure: str) -> str:
+    """What a trainer says of its newest step."""
     parts = []
-    if "loss" in latest:
-        parts.append(f"loss {latest['loss']:.3f}")
+    if isinstance(latest.get(figure), int | float):
+        parts.append(f"{figure} {latest[figure]:.3f}")
     rate = latest.get("timings", {}).get("tokens_per_second")
     if rate is not None:
         parts.append(f"{rate:,.0f} tokens/s")

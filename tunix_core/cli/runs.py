@@ -135,17 +135,14 @@ def join(workspace: Workspace, run_id: str) -> None:
     """Take part in a run that another host executes.
 
     For training on several hosts that share the workspace directory: `runs start` on the first,
-    `runs join` on each of the others, all at once, since they wait for each other. Every host,
-    the first included, has to have JAX_COORDINATOR_ADDRESS (the first host's name and a free
-    port, as in first:1234), JAX_NUM_PROCESSES (how many hosts) and JAX_PROCESS_ID (0 on the
-    first, then 1, 2, ...) in its environment. Only the first writes metrics, the state and the
-    outcome.
+    `runs join` on each of the others, all at once, since they wait for each other. How they find
+    each other is the trainer's to say. Only the first writes metrics, the state and the outcome.
 
-    Example: JAX_PROCESS_ID=1 tunix-rt --workspace /shared/workspace runs join 4f0c2a1b
+    Example: tunix-rt --workspace /shared/workspace runs join 4f0c2a1b
     """
     run = joining.created_run(workspace.paths, run_id)
     say(f"joining run {run.id}")
-    joining.join(workspace.paths, run.id)
+    joining.join(workspace.paths, run.id, workspace.executor)
 
 
 def _execute(workspace: Workspace, run: Run, detach: bool, as_json: bool) -> None:

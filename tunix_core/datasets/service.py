@@ -22,8 +22,6 @@ from tunix_core.records import DatasetManifest, Item, Trace
 from tunix_core.store import Store
 from tunix_core.store.labels import Matches
 from tunix_core.traces import Traces, exports
-from tunix_core.traces.service import ImportReport
-from tunix_core.traces.service import Progress as ImportProgress
 
 SCHEMA_VERSION = "1.1"
 
@@ -162,32 +160,6 @@ class Datasets:
         if is_new:
             self._plugins.observe("tunix_dataset_built", manifest=manifest)
         return manifest
-
-    def ingest(
-        self,
-        path: Path | str,
-        source: str,
-        *,
-        allow_duplicates: bool = False,
-        trace_ids: list[str] | None = None,
-        max_line_bytes: int | None = None,
-        keep_rejects: bool = True,
-        on_progress: ImportProgress | None = None,
-    ) -> ImportReport:
-        """Import a file with ``source`` as every trace's source; see :meth:`Traces.import_file`.
-
-        Raises:
-            UsageError: The file cannot be read, or holds no record at all.
-        """
-        return self._traces.import_file(
-            path,
-            source,
-            allow_duplicates=allow_duplicates,
-            trace_ids=trace_ids,
-            max_record_bytes=max_line_bytes,
-            keep_rejects=keep_rejects,
-            on_progress=on_progress,
-        )
 
     def list(self) -> list[DatasetManifest]:
         """Every dataset, by key."""

@@ -6,15 +6,18 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import unstructure
 from tunix_core.errors import IntegrityError
 from tunix_core.records import Completion
+from tunix_core.runs import stored
 from tunix_core.runs.folder import RunFolder
 
 DATA = "predictions.jsonl"
 META = "predictions_meta.json"
+_SAID = frozenset(("run_id", "dataset_key", "sha256", "generation_config"))
 
 
 def folder_of(paths: WorkspacePaths, run_id: str, dataset_key: str) -> Path:
@@ -46,10 +49,17 @@ def parse_line(line: bytes) -> Completion:
     )
 
 
-def read_meta(folder: Path) -> dict[str, object] | None:
-    """What finished predictions say of themselves; None while they are not finished."""
+def read_meta(folder: Path) -> dict[str, Any] | None:
+    """What finished predictions say of themselves; None while they are not finished.
+
+    Raises:
+        IntegrityError: The file is damaged.
+    """
     path = folder / META
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    meta = stored.read(path, dict[str, Any])
+    if meta is not None and not meta.keys() >= _SAID:
+        raise stored.damaged(path, "it does not say what was answered, and how")
+    return meta
 
 
 def read_completions(folder: Path, meta: Mapping[str, object]) -> list[Completion]:

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
-from io import FileIO
 from pathlib import Path
 
 from attrs import frozen
 
 from tunix_core.base import jsonl
-from tunix_core.base.files import write_atomically
-from tunix_core.base.locks import FileLock
 from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import structure, unstructure
-from tunix_core.contributions import TRAINER
 from tunix_core.datasets import Datasets
 from tunix_core.errors import ConflictError, NotFoundError
 from tunix_core.evaluation.prediction_files import (
     DATA,
-    META,
     folder_of,
-    format_line,
-    parse_line,
     read_completions,
     read_meta,
 )
 from tunix_core.plugins import Plugins
-from tunix_core.protocols import Executor, GenerationConfig, LoadRequest, Predictor, ProcessRequest
-from tunix_core.records import Completion, Item, Prompt, Run
-from tunix_core.rendering import render
+from tunix_core.protocols import Executor, GenerationConfig, ProcessRequest
+from tunix_core.records import Completion
 from tunix_core.runs import Runs
-from tunix_core.runs.folder import LOCK, RunFolder
+from tunix_core.runs.folder import RunFolder
 from tunix_core.runs.processes import run_to_end
 
 Progress = Callable[[int, int], None]
@@ -100,7 +91,8 @@ class Predictions:
             ConflictError: Predictions made with another generation config are there already.
         """
         run = self._runs.get(run_id)
-        if not RunFolder(self._paths.run(run.id)).model.is_dir():
+        run_folder = RunFolder(self._paths.run(run.id))
+        if not run_folder.model.is_dir():
             raise NotFoundError(f"run {run.id} has no model", f"its status is {run.status}")
         generation = generation or GenerationConfig()
         total = self._datasets.manifest(dataset_key).trace_count * generation.samples
@@ -109,6 +101,8 @@ class Predictions:
         meta = read_meta(folder)
         if meta is None:
             folder.mkdir(parents=True, exist_ok=True)
+            # What the process reads instead of the database, which is this host's alone.
+            run_folder.describe(run)
             request = ProcessRequest(
                 job="predict",
                 workspace=self._paths.root,
@@ -125,37 +119,6 @@ class Predictions:
                 f"remove {folder.relative_to(self._paths.root)} to answer again",
             )
         return self.read(run.id, dataset_key)
-
-    def write(self, run_id: str, dataset_key: str, generation: GenerationConfig) -> None:
-        """Load the run's model in this process and append what is missing; done by the runner."""
-        run = self._runs.get(run_id)
-        folder = self.folder(run.id, dataset_key)
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / LOCK):
-            if read_meta(folder) is not None:
-                return
-            data = folder / DATA
-            answered = map(parse_line, jsonl.whole_lines(data))
-            done = {(completion.item_id, completion.sample) for completion in answered}
-            missing = [
-                (item, sample)
-                for item in self._datasets.items(dataset_key)
-                for sample in range(generation.samples)
-                if (item.id, sample) not in done
-            ]
-            with jsonl.resume(data) as out:
-                if missing:
-                    _append(out, self._predictor(run, generation), missing, run.config.template)
-            meta = {
-                "run_id": run.id,
-                "model_id": run.model_id,
-                "dataset_key": dataset_key,
-                "count": len(done) + len(missing),
-                "sha256": hashlib.sha256(data.read_bytes()).hexdigest(),
-                "generation_config": unstructure(generation),
-                "plugins": self._plugins.versions(),
-            }
-            write_atomically(folder / META, json.dumps(meta, indent=2) + "\n")
 
     def read(self, run_id: str, dataset_key: str) -> PredictionSet:
         """Finished predictions, in the order of the dataset.
@@ -181,21 +144,6 @@ class Predictions:
     def folder(self, run_id: str, dataset_key: str) -> Path:
         """Where a run's predictions for a dataset lie."""
         return folder_of(self._paths, run_id, dataset_key)
-
-    def _predictor(self, run: Run, generation: GenerationConfig) -> Predictor:
-        trainer = self._plugins.find(TRAINER, run.trainer).create()
-        model_dir = RunFolder(self._paths.run(run.id)).model
-        return trainer.load(LoadRequest(model_dir=model_dir, generation=generation))
-
-
-def _append(
-    out: FileIO, predictor: Predictor, missing: list[tuple[Item, int]], template: str
-) -> None:
-    prompts = (
-        Prompt(item.id, render(item.trace, template).prompt, sample) for item, sample in missing
-    )
-    for completion in predictor.complete(prompts):
-        jsonl.append(out, format_line(completion))
 
 
 def _report(on_progress: Progress | None, data: Path, total: int) -> None:

@@ -60,7 +60,7 @@ def _returned(
     try:
         returned: Any = implementation.function()
         contributions = list(returned)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise RefusedError("invalid", f"{kind.hook} failed: {one_line(error)}") from None
     for contribution in contributions:
         if not isinstance(contribution, kind.descriptor):

@@ -125,7 +125,7 @@ class Provided(Generic[T, C]):
             return getattr(import_module(module_name), attribute)
         except UsageError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             name = self.full_name
             raise UsageError(
                 f"{name} cannot be used: {reference}: {one_line(error)}",
@@ -167,7 +167,7 @@ class Lookup:
         """
         held = self.all(kind)
         if name == DEFAULT:
-            named = os.environ.get(f"TUNIX_{kind.name.upper()}", DEFAULT)
+            named = os.environ.get(f"TUNIX_{kind.name.upper()}") or DEFAULT
             if named != DEFAULT:
                 return self.find(kind, named, records)
             return _only(kind, [p for p in held if p.contribution.default] or held, records)
@@ -190,7 +190,9 @@ def _only(
     if len(chosen) == 1:
         return chosen[0]
     if chosen:
-        raise UsageError(f"no {kind.name} is named, and there are several", _which(chosen))
+        variable = f"TUNIX_{kind.name.upper()}"
+        hint = f"{_which(chosen)}, or set {variable}"
+        raise UsageError(f"no {kind.name} is named, and there are several", hint)
     hint = _hint("", [], records)
     raise UsageError(f"there is no {kind.name}", hint)
 

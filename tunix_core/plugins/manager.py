@@ -92,7 +92,7 @@ class Plugins:
         for implementation in getattr(self._manager.hook, hook_name).get_hookimpls():
             try:
                 implementation.function(*(arguments[name] for name in implementation.argnames))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self._warn(implementation.plugin_name, hook_name, error)
 
     def collect(self, hook_name: str, **arguments: Any) -> list[tuple[PluginRecord, Any]]:
@@ -120,7 +120,7 @@ class Plugins:
                     *(arguments[name] for name in implementation.argnames)
                 )
                 held = list(returned) if isinstance(returned, Iterator) else returned
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self._warn(implementation.plugin_name, hook_name, error)
             else:
                 collected.append((record, held))
@@ -130,7 +130,7 @@ class Plugins:
         """Versions of the active plugins' distributions, by name."""
         return {r.distribution: r.version for r in self.records if r.status == "active"}
 
-    def _warn(self, key: str, hook_name: str, error: Exception) -> None:
+    def _warn(self, key: str, hook_name: str, error: BaseException) -> None:
         record = next(record for record in self.records if record.key == key)
         whose = f"{record.distribution} {record.version}"
         _say(f"warning: {whose}: {hook_name}: {one_line(error)}")
@@ -159,7 +159,7 @@ class Plugins:
             return evolve(record, status="invalid", error=" ".join(str(error).split()))
         try:
             self._add_hooks(record.key)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._manager.unregister(name=record.key)
             reason = f"tunix_hookspecs failed: {one_line(error)}"
             return evolve(record, status="invalid", error=reason)

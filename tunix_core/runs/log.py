@@ -232,7 +232,8 @@ def _opening(stream: str) -> bytes:
 def _parse(line: bytes) -> dict[str, Any] | None:
     """The fields of a line; None for what a failing disk left in its place."""
     try:
-        fields: dict[str, Any] = json.loads(line)
+        fields: Any = json.loads(line)
     except ValueError:
         return None
-    return fields
+    is_chunk = isinstance(fields, dict) and fields.keys() == {"stream", "chunk", "created_at"}
+    return fields if is_chunk else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from io import FileIO
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from attrs import frozen
 
 from tunix_core.base import jsonl
 from tunix_core.base.files import atomic_file
+from tunix_core.errors import IntegrityError
 from tunix_core.runs.stored import damaged
 
 
@@ -38,12 +38,24 @@ class Metrics:
         return None if line is None else self._step(line)
 
     def open_after(self, step: int) -> FileIO:
-        """Cut back to ``step``, since later ones are done again, and open for more."""
+        """Cut back to ``step``, since later ones are done again, and open for more.
+
+        Damaged lines are left out, so that good checkpoints can be gone on from.
+        """
         if self.path.exists():
-            lines = jsonl.whole_lines(self.path)
             with atomic_file(self.path) as out:
-                out.writelines(takewhile(lambda line: self._step(line)["step"] <= step, lines))
+                out.writelines(self._lines_until(step))
         return jsonl.resume(self.path)
+
+    def _lines_until(self, step: int) -> Iterator[bytes]:
+        for line in jsonl.whole_lines(self.path):
+            try:
+                recorded = self._step(line)["step"]
+            except IntegrityError:
+                continue
+            if recorded > step:
+                return
+            yield line
 
     def _step(self, line: bytes) -> dict[str, Any]:
         try:

@@ -192,8 +192,8 @@ class Runs:
         # A refusal is the outcome of the run.
         with suppress(TunixError):
             provided = self._plugins.find(TRAINER, trainer)
-            config = resolve(provided, config)
             trainer = provided.full_name
+            config = resolve(provided, config)
         versions = self._plugins.versions()
         return self._enqueue(pending_run(request, trainer, request.model_id, config, versions))
 

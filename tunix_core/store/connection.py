@@ -15,8 +15,8 @@ from tunix_core.store.migrations import MIGRATIONS
 
 BUSY_TIMEOUT_S = 60.0
 # How a transaction begins, ends well and is taken back; then the same of a part of one.
-_WHOLE = ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
-_PART = ("SAVEPOINT part", "RELEASE part", "ROLLBACK TO part")
+_WHOLE = ("BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",))
+_PART = ("SAVEPOINT part", "RELEASE part", ("ROLLBACK TO part", "RELEASE part"))
 
 
 class Connection(sqlite3.Connection):
@@ -43,7 +43,8 @@ class Connection(sqlite3.Connection):
                 self.execute(end)
             except BaseException:
                 if self.in_transaction:
-                    self.execute(take_back)
+                    for statement in take_back:
+                        self.execute(statement)
                 raise
             finally:
                 if not is_part:

@@ -13,8 +13,8 @@ from tunix_core.base.clock import new_id, now
 from tunix_core.base.lookup import by_beginning
 from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import check_json, unstructure
-from tunix_core.contributions import DEFAULT, TRAINER, TUNER
-from tunix_core.errors import ConflictError, InvalidRecordError
+from tunix_core.contributions import DEFAULT, TRAINER, TUNER, Kind
+from tunix_core.errors import ConflictError, InvalidRecordError, UsageError
 from tunix_core.evaluation import Evaluations
 from tunix_core.plugins import Plugins
 from tunix_core.records import TERMINAL_STATUSES, TuningJob, TuningTrial
@@ -101,14 +101,24 @@ class Tuning:
             num_samples=num_samples,
             max_concurrent_trials=max_concurrent_trials,
             search_space=search_space,
-            tuner=tuner,
-            trainer=trainer,
+            tuner=self._named(TUNER, tuner),
+            trainer=self._named(TRAINER, trainer),
             settings=dict(settings or {}),
             seed=seed,
             created_at=now(),
             eval_dataset_key=eval_dataset_key,
         )
         return self._stored(job)
+
+    def _named(self, kind: Kind[Any, Any], name: str) -> str:
+        """The full name of what is the default now, so that it stays the same for all trials."""
+        if name != DEFAULT:
+            return name
+        try:
+            return self._plugins.find(kind, name).full_name
+        except UsageError:
+            # There may be one when the job is started, which says what is missing otherwise.
+            return name
 
     def _stored(self, job: TuningJob) -> TuningJob:
         """A job that is now stored, if nothing is wrong with it."""
@@ -174,8 +184,9 @@ class Tuning:
         )
         if job.status not in ("created", "failed"):
             raise refusal
-        check_metric(self._plugins, job.metric_name)
-        setting_names(self._plugins.find(TRAINER, job.trainer), job.search_space)
+        trainer = self._plugins.find(TRAINER, job.trainer)
+        check_metric(self._plugins, job.metric_name, trainer.contribution.figure)
+        setting_names(trainer, job.search_space)
         if not self._store.tuning.start(job.id, now()):
             raise refusal
         return self.get(job.id)

@@ -67,18 +67,23 @@ def trial_settings(
     }
 
 
-def check_metric(plugins: Plugins, metric: str) -> None:
+def check_metric(plugins: Plugins, metric: str, figure: str) -> None:
     """Refuse a metric that no run can have.
+
+    Args:
+        plugins: Evaluators among them.
+        metric: The metric.
+        figure: What the trainer reports at every step.
 
     Raises:
         UsageError: With the known ones.
     """
-    if metric in SCALES or metric in FIGURES:
+    if metric in SCALES or metric in FIGURES or metric == figure:
         return
     evaluators = plugins.all(EVALUATOR)
     bare = [provided.bare_name for provided in evaluators]
     if metric not in bare and all(metric != provided.full_name for provided in evaluators):
-        known = sorted({*SCALES, *FIGURES, *bare})
+        known = sorted({*SCALES, *FIGURES, figure, *bare})
         raise UsageError(f"unknown metric {metric!r}", f"known: {', '.join(known)}")
     plugins.find(EVALUATOR, metric)
 
@@ -97,7 +102,8 @@ def measure(
     Raises:
         TunixError: The run does not have the metric, or it is no finite number.
     """
-    if job.metric_name in FIGURES:
+    left = run.result.metrics if run.result else {}
+    if job.metric_name in FIGURES or job.metric_name in left:
         value = _figure(run, job.metric_name)
     else:
         evaluator = USUAL_JUDGE if job.metric_name in SCALES else job.metric_name

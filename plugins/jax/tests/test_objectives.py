@@ -95,6 +95,26 @@ def test_any_loss_of_log_probabilities_has_its_gradient(
     )
 
 
+def distance(logprobs: jax.Array, reference: jax.Array) -> jax.Array:
+    """The estimate of the divergence from a reference that is never negative (Schulman, 2020)."""
+    return jnp.exp(reference - logprobs) - (reference - logprobs) - 1
+
+
+@pytest.mark.parametrize("chunk", [0, 2])
+def test_what_is_not_learned_cannot_overflow_a_gradient(chunk: int) -> None:
+    hidden, table, labels, learned, _ = sample(7, 3, 8, 11)
+    # So unlikely that the loss of these tokens is infinite.
+    hidden = np.where(learned[..., None], hidden, 200 * table[(labels + 1) % 11])
+    reference = np.zeros_like(hidden[..., 0])
+
+    def loss(h: Any, t: Any) -> Any:
+        return summed_token_loss(h, t, labels, learned, Head(None, chunk), distance, reference)
+
+    value, gradients = jax.value_and_grad(loss, (0, 1))(jnp.asarray(hidden), jnp.asarray(table))
+    assert jnp.isfinite(value)
+    assert all(bool(jnp.isfinite(gradient).all()) for gradient in gradients)
+
+
 def test_rows_and_words_may_lie_on_any_devices() -> None:
     """On those that there are; the test below brings eight."""
     tensor = 2 if jax.device_count() % 2 == 0 else 1

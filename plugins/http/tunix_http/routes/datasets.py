@@ -123,11 +123,11 @@ async def export(call: Call) -> Response:
 def _ingest(workspace: Workspace, call: Call, path: Path, given: str, source: str) -> Ingested:
     ids = FirstIds()
     try:
-        report = workspace.datasets.ingest(
+        report = workspace.traces.import_file(
             path,
             source,
             trace_ids=ids,
-            max_line_bytes=call.services.settings.max_line_bytes,
+            max_record_bytes=call.services.settings.max_line_bytes,
             # A small file can hold so many bad lines that theirs would fill the disk.
             keep_rejects=False,
             on_progress=call.services.keep_on,

@@ -95,7 +95,7 @@ def tokenized(
         UsageError: The file cannot be read or holds nothing.
         TunixError: A line is not such a record, or the cache cannot be written.
     """
-    key = _key(path, template, encoder)
+    key = _key(path, template, encoder, read)
     entry = _cache_directory() / key
     examples = _open(entry, key)
     if examples is None:
@@ -116,13 +116,22 @@ def _cache_directory() -> Path:
     return base / "tunix-jax" / "tokens"
 
 
-def _key(path: Path, template: str, encoder: PromptEncoder) -> str:
+def _key(path: Path, template: str, encoder: PromptEncoder, read: Reader) -> str:
     try:
         with path.open("rb") as file:
             data = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    parts = (data, template, encoder.fingerprint(), tokenizers.__version__, _FORMAT)
+    parts: tuple[object, ...] = (
+        data,
+        template,
+        encoder.fingerprint(),
+        tokenizers.__version__,
+        _FORMAT,
+    )
+    if read is not read_examples:
+        # Another reader makes other examples of the same file.
+        parts = (*parts, f"{read.__module__}.{getattr(read, '__qualname__', read)}")
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

@@ -57,6 +57,8 @@ def training_rows(
 
     learned = rows("train")
     digest = learned.examples.key
+    if together > 1:
+        digest = hashlib.sha256(f"{digest}{together}".encode()).hexdigest()
     if "eval" not in job.data:
         return TrainingRows(learned, None, digest)
     held_out = rows("eval")

@@ -149,7 +149,9 @@ def summed_pass(
     chunks = _Pass(*arrays, **settings)
 
     def visit(chunk: _Chunk, made: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        losses, pull = jax.vjp(lambda said: loss(said, *chunk.given), chunk.logprobs)
+        # What is not counted may overflow a loss, and 0 times infinity is no number.
+        said, *given = (jnp.where(chunk.counted, x, 0) for x in (chunk.logprobs, *chunk.given))
+        losses, pull = jax.vjp(lambda said: loss(said, *given), said)
         total = made[0] + jnp.sum(jnp.where(chunk.counted, losses, 0.0))
         if not gradients:
             return (total,)

@@ -25,7 +25,7 @@ class Progress:
     """What a run remembers besides its state; part of every checkpoint.
 
     Args:
-        lowest: The lowest held-out losses so far in nats per token, the lowest first.
+        lowest: The lowest held-out means of the objective so far, the lowest first.
         best_step: Step of the lowest, or None.
         stale: Evaluations since then.
         evaluated: Step of the newest evaluation.

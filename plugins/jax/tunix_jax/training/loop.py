@@ -184,4 +184,4 @@ def _mean(parts: Sequence[tuple[Any, Any]]) -> float:
     """The mean from sums and weights."""
     total = math.fsum(float(part) for part, _ in parts)
     weight = math.fsum(float(part) for _, part in parts)
-    return total / max(weight, 1.0)
+    return total / (weight or 1.0)

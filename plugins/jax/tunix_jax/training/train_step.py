@@ -255,7 +255,7 @@ def _first(batch: Batch) -> Batch:
 
 
 def _mean(total: jax.Array, weight: jax.Array) -> jax.Array:
-    return total / jnp.maximum(weight, 1.0)
+    return total / jnp.where(weight > 0, weight, 1.0)
 
 
 def _placed(tree: Any, shardings: Any) -> Any:
