@@ -148,6 +148,7 @@ def large_commands() -> list[Any]:
         for document in DOCUMENTS
         for command in dict.fromkeys(commands(document))
         if FIRST_SHOWN[bare(command)].startswith(f"{document}:")
+        and not runs_elsewhere(command)
         and (takes_long(command) or smaller(command) != command)
     ]
 

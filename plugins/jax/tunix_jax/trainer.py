@@ -138,11 +138,12 @@ def _check_device(device: str, platform: str) -> None:
 
 
 def use_compilation_cache() -> None:
-    """Keep compiled programs between processes, where ``JAX_COMPILATION_CACHE_DIR`` says."""
+    """Keep compiled programs between processes, as JAX's variables of the environment say."""
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tunix-jax"
         jax.config.update("jax_compilation_cache_dir", str(cache))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    if not os.environ.get("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def _origin(job: TrainJob, objective: Objective) -> Origin:
