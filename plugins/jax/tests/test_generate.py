@@ -202,7 +202,7 @@ def test_eight_devices_share_the_rows() -> None:
     compiled = os.environ.get("XLA_FLAGS", "")
     flags = f"{compiled} --xla_force_host_platform_device_count=8"
     chosen = "whole_forward_passes or depend_on_the_others or other_settings"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen]
+    command = [sys.executable, "-m", "pytest", "-q", "-k", chosen]
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
         [*command, __file__], env=environment, check=False, capture_output=True, text=True

@@ -145,7 +145,7 @@ def test_rows_and_words_may_lie_on_any_devices() -> None:
 @pytest.mark.full
 def test_eight_devices_give_the_same() -> None:
     flags = "--xla_force_host_platform_device_count=8"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "any_devices"]
+    command = [sys.executable, "-m", "pytest", "-q", "-k", "any_devices"]
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
         [*command, __file__], env=environment, check=False, capture_output=True, text=True
