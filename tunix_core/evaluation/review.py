@@ -126,7 +126,10 @@ def _said(
 ) -> tuple[dict[str, list[Completion]], str | None]:
     """Answers by item, and why they are not those that were judged."""
     folder = folder_of(paths, evaluation.run_id, evaluation.dataset_key)
-    meta = read_meta(folder)
+    try:
+        meta = read_meta(folder)
+    except IntegrityError as error:
+        return {}, f"the answers cannot be shown: {error.message}"
     if meta is None:
         return {}, "the run has no answers"
     newer = meta["sha256"] != evaluation.predictions_sha256
