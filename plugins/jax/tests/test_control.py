@@ -36,6 +36,7 @@ def job(tmp_path: Path) -> TrainJob:
     config = TrainerConfig(
         model_id="tiny",
         decoder={"layers": 1},
+        optimizer="adamw",
         rows=4,
         max_length=64,
         vocab_size=300,
@@ -133,9 +134,7 @@ def test_a_run_that_does_not_resume_refuses_the_checkpoints_of_another(job: Trai
 def test_a_loss_that_leaves_all_bounds_stops_the_run_and_names_its_batch(
     job: TrainJob, rate: float, problem: str
 ) -> None:
-    config = evolve(
-        job.config, optimizer="adamw", learning_rate=rate, clip_norm=0.0, warmup_steps=0
-    )
+    config = evolve(job.config, learning_rate=rate, clip_norm=0.0, warmup_steps=0)
     reporter = RecordingReporter()
     with pytest.raises(TunixError, match=rf"{problem}.* at step \d+; its batch: lines \d+") as said:
         JaxTrainer().fit(evolve(without_held_out(job), config=config), reporter)

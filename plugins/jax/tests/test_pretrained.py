@@ -47,7 +47,7 @@ def base(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         model_id="tiny",
         vocab_size=300,
         steps=20,
-        decoder={"previous_token": False, "embedding_scale": False},
+        decoder={"layers": 1, "previous_token": False, "embedding_scale": False},
     )
     made = JaxTrainer().fit(train_job(folder, config, data), RecordingReporter())
     assert json.loads((made.model_dir / "config.json").read_text())["model_type"] == "qwen3"

@@ -33,6 +33,7 @@ from tunix_jax.training.train_step import TrainProgram
 TINY: dict[str, Any] = {
     "model_id": "tiny",
     "decoder": {"layers": 1},
+    "optimizer": "adamw",
     "rows": 4,
     "max_length": 64,
     "vocab_size": 300,
