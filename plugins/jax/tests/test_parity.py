@@ -14,12 +14,12 @@ import pytest
 from tunix_core.protocols import GenerationConfig
 from tunix_core.records import Prompt
 from tunix_jax.generation.predictor import JaxPredictor
-from tunix_jax.models.adapters import merge_lora, write_adapter
+from tunix_jax.models.adapters import write_adapter
 from tunix_jax.models.decoder import Decoder
 from tunix_jax.models.decoder_config import DecoderConfig, Lora
 from tunix_jax.models.huggingface import decoder_config, hf_config
 from tunix_jax.models.weights import read_params, write_model
-from tunix_jax.testing import SMALL, write_small_model
+from tunix_jax.testing import SMALL, merge_lora, write_small_model
 from tunix_jax.text.prompt_encoder import PromptEncoder
 from tunix_jax.text.tokenizer import TextTokenizer
 

@@ -18,14 +18,14 @@ from attrs import evolve
 from safetensors.numpy import load_file, save_file
 
 from tunix_core.errors import TunixError, UsageError
-from tunix_jax.models.adapters import merge_lora, write_adapter
+from tunix_jax.models.adapters import write_adapter
 from tunix_jax.models.decoder import Decoder
 from tunix_jax.models.decoder_config import DecoderConfig, Lora
 from tunix_jax.models.huggingface import decoder_config
 from tunix_jax.models.shapes import SHAPES
 from tunix_jax.models.weight_table import Weight
 from tunix_jax.models.weights import read_params, stored_dtype, write_model
-from tunix_jax.testing import SMALL, small_tensors, write_small_model
+from tunix_jax.testing import SMALL, merge_lora, small_tensors, write_small_model
 
 LORA = Lora(rank=3, alpha=6.0, targets=("q_proj", "down_proj"))
 LLAMA = decoder_config(SMALL["llama"])

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from safetensors.numpy import save_file
 
+from tunix_jax.models.adapters import merged
 from tunix_jax.models.huggingface import decoder_config
 from tunix_jax.models.weight_table import Weight, weight_table
 from tunix_jax.text.tokenizer import TextTokenizer
@@ -207,3 +209,21 @@ def _draw(weight: Weight, name: str, config: Mapping[str, Any]) -> np.ndarray[An
     else:
         values *= 0.4
     return values.astype(np.float32)
+
+
+_merge = jax.jit(merged, static_argnames="alpha")
+
+
+def merge_lora(params: Mapping[str, Any], alpha: float) -> dict[str, Any]:
+    """Parameters without LoRA factors: each merged into its weight, which becomes float32."""
+
+    def merge(node: Any) -> Any:
+        if not isinstance(node, Mapping):
+            return node
+        if "lora_a" in node:
+            rest = {key: node[key] for key in node if key not in ("weight", "lora_a", "lora_b")}
+            return {**rest, "weight": _merge(dict(node), alpha)}
+        return {key: merge(value) for key, value in node.items()}
+
+    result: dict[str, Any] = merge(params)
+    return result

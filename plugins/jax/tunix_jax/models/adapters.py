@@ -46,24 +46,6 @@ def merged(parts: Mapping[str, jax.Array], alpha: float | None) -> jax.Array:
     return weight.astype(jnp.float32) + product * (alpha / a.shape[-1])
 
 
-_merge = jax.jit(merged, static_argnames="alpha")
-
-
-def merge_lora(params: Mapping[str, Any], alpha: float) -> dict[str, Any]:
-    """Parameters without LoRA factors: each merged into its weight, which becomes float32."""
-
-    def merge(node: Any) -> Any:
-        if not isinstance(node, Mapping):
-            return node
-        if "lora_a" in node:
-            rest = {key: node[key] for key in node if key not in ("weight", "lora_a", "lora_b")}
-            return {**rest, "weight": _merge(dict(node), alpha)}
-        return {key: merge(value) for key, value in node.items()}
-
-    result: dict[str, Any] = merge(params)
-    return result
-
-
 def write_adapter(
     directory: Path,
     params: Mapping[str, Any],
