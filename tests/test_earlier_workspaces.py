@@ -32,6 +32,7 @@ def make_old(workspace: Workspace) -> None:
 
 
 def take_away(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA user_version = 0")
     for table in LATER_TABLES:
         connection.execute(f"DROP TABLE {table}")
     for table, columns in LATER_COLUMNS.items():

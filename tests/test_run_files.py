@@ -142,6 +142,7 @@ def test_settings_that_an_earlier_workspace_has_not_accepted_are_asked_for_again
         connection.execute(
             "DELETE FROM _sqlite_migrations WHERE name = 'settings_not_yet_accepted'"
         )
+        connection.execute("PRAGMA user_version = 0")
         connection.commit()
     install_module("scripted_trainer")
     with Workspace(counting_workspace.paths.root) as again:

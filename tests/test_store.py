@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,16 @@ def test_a_file_that_is_no_database_is_refused_by_name(tmp_path: Path) -> None:
     path.write_bytes(b"no database" * 1000)
     with pytest.raises(TunixError, match=r"cannot open the database .*tunix\.db"):
         Store.open(path)
+
+
+def test_a_workspace_that_is_up_to_date_is_opened_without_what_migrates_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "tunix.db"
+    program = (
+        "import sys; from pathlib import Path; from tunix_core.store import Store; "
+        "Store.open(Path(sys.argv[1])).close(); print('sqlite_utils' in sys.modules)"
+    )
+    command = [sys.executable, "-c", program, str(path)]
+    said = [subprocess.run(command, check=True, capture_output=True).stdout for _ in range(2)]
+    assert said == [b"True\n", b"False\n"]

@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import get_ident
-
-from sqlite_utils import Database
+from zlib import crc32
 
 from tunix_core.errors import TunixError
-from tunix_core.store.migrations import MIGRATIONS
 
 BUSY_TIMEOUT_S = 60.0
 # How a transaction begins, ends well and is taken back; then the same of a part of one.
@@ -74,11 +72,28 @@ def connect(path: Path) -> Connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
-        database = Database(connection, execute_plugins=False)
-        if MIGRATIONS.pending(database):
-            # Two processes may open a new workspace at once: the second waits, then finds it done.
-            with connection.transaction():
-                MIGRATIONS.apply(database)
+        if connection.execute("PRAGMA user_version").fetchone() != (_schema_mark(),):
+            _migrate(connection)
     except sqlite3.Error as error:
         raise TunixError(f"cannot open the database {path}: {error}") from error
     return connection
+
+
+def _schema_mark() -> int:
+    """A number that changes with the migrations; a database that has it has them all."""
+    return crc32(Path(__file__).with_name("migrations.py").read_bytes()) & 0x7FFFFFFF
+
+
+def _migrate(connection: Connection) -> None:
+    """Apply the migrations that are missing."""
+    # Slower to import than all the rest, and not needed once a workspace is up to date.
+    from sqlite_utils import Database
+
+    from tunix_core.store.migrations import MIGRATIONS
+
+    database = Database(connection, execute_plugins=False)
+    if MIGRATIONS.pending(database):
+        # Two processes may open a new workspace at once: the second waits, then finds it done.
+        with connection.transaction():
+            MIGRATIONS.apply(database)
+            connection.execute(f"PRAGMA user_version = {_schema_mark()}")
