@@ -14,8 +14,9 @@ PART ?=
 ifneq ($(filter-out $(PARTS),$(PART)),)
 $(error no part is called $(filter-out $(PARTS),$(PART)) (give one of: $(PARTS)))
 endif
-# Neighbours stay on one core, since they share servers and environments; a free core takes the rest.
-PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal --durations 0 --durations-min 5
+# Neighbours stay together, since they share servers and environments. Many tests wait for a process or
+# a disk, so that three at a time keep two cores busy.
+PYTEST := $(BIN)/python -m pytest -q -n 3 --dist worksteal --durations 0 --durations-min 5
 PROJECTS := $(wildcard pyproject.toml generators/pyproject.toml plugins/*/pyproject.toml)
 SOURCES := . generators $(foreach name,$(PLUGINS),plugins/$(name))
 DISTRIBUTIONS := $(foreach source,$(SOURCES),-e $(source))

@@ -177,6 +177,7 @@ def check_outputs(submission: Any, quickstart: Any) -> None:
 FEW = {"STEPS": 4, "ITEMS": {"train": 200, "test": 8}}
 
 
+@pytest.mark.full
 def test_both_run_from_their_first_cell_to_their_last(kaggle_input: Path, tmp_path: Path) -> None:
     working = tmp_path / "working"
     chosen = {"MODE": "smoke", "MODEL": "gemma-3-1b", "STEPS": 4}
