@@ -34,7 +34,7 @@ from attrs import asdict, frozen
 
 from tunix_core.cli.kit import emit, print_table, say
 
-RATIO_TARGET = 0.2
+RATIO_TARGET = 0.25
 MEMORY_FACTOR = 1.1
 MEMORY_SLACK_MIB = 8
 SIZES = (10_000, 100_000)
