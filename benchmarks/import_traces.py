@@ -10,7 +10,7 @@ Floor: ``json.loads`` of every line and one ``executemany`` of the same lines in
 column, in one transaction, with sqlite's defaults. It neither checks, hashes nor indexes anything,
 and does not survive a kill half way. It is run right after each import.
 
-Target: at least 0.2 of the floor's rate (the median of the pairs); peak memory flat, which is
+Target: at least 0.25 of the floor's rate (the median of the pairs); peak memory flat, which is
 taken as at most 1.1 times that of the smallest size, or 8 MiB more where that is larger.
 """
 
