@@ -91,7 +91,7 @@ class Workspace:
     def datasets(self) -> Datasets:
         from tunix_core.datasets import Datasets
 
-        return Datasets(self.store, self.plugins, self.paths, self.traces)
+        return Datasets(self.store, self.plugins, self.paths)
 
     @cached_property
     def runs(self) -> Runs:
@@ -103,9 +103,7 @@ class Workspace:
     def predictions(self) -> Predictions:
         from tunix_core.evaluation.predictions import Predictions
 
-        return Predictions(
-            self.plugins, self.paths, self.datasets, self.runs, lambda: self.executor
-        )
+        return Predictions(self.paths, self.datasets, self.runs, lambda: self.executor)
 
     @cached_property
     def evaluations(self) -> Evaluations:

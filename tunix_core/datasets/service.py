@@ -21,7 +21,7 @@ from tunix_core.plugins import Plugins
 from tunix_core.records import DatasetManifest, Item, Trace
 from tunix_core.store import Store
 from tunix_core.store.labels import Matches
-from tunix_core.traces import Traces, exports
+from tunix_core.traces import exports
 
 SCHEMA_VERSION = "1.1"
 
@@ -48,16 +48,12 @@ class Datasets:
         store: What the workspace holds.
         plugins: The active plugins; their versions are recorded.
         paths: The workspace's directories.
-        traces: The traces that datasets are built from.
     """
 
-    def __init__(
-        self, store: Store, plugins: Plugins, paths: WorkspacePaths, traces: Traces
-    ) -> None:
+    def __init__(self, store: Store, plugins: Plugins, paths: WorkspacePaths) -> None:
         self._store = store
         self._plugins = plugins
         self._paths = paths
-        self._traces = traces
 
     def build(
         self,

@@ -19,7 +19,6 @@ from tunix_core.evaluation.prediction_files import (
     read_completions,
     read_meta,
 )
-from tunix_core.plugins import Plugins
 from tunix_core.protocols import Executor, GenerationConfig, ProcessRequest
 from tunix_core.records import Completion
 from tunix_core.runs import Runs
@@ -50,7 +49,6 @@ class Predictions:
     """Makes and reads predictions.
 
     Args:
-        plugins: Where trainers are.
         paths: The workspace.
         datasets: What is answered.
         runs: Whose models answer.
@@ -59,13 +57,11 @@ class Predictions:
 
     def __init__(
         self,
-        plugins: Plugins,
         paths: WorkspacePaths,
         datasets: Datasets,
         runs: Runs,
         executor: Callable[[], Executor],
     ) -> None:
-        self._plugins = plugins
         self._paths = paths
         self._datasets = datasets
         self._runs = runs

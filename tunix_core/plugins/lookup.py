@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, cast
 from attrs import frozen
 
 from tunix_core.contributions import DEFAULT, C, Kind, T
-from tunix_core.errors import TunixError, UsageError, one_line
+from tunix_core.errors import InvalidRecordError, TunixError, UsageError, one_line
 from tunix_core.plugins.discovery import normalise
 from tunix_core.plugins.loading import PluginRecord
 
@@ -66,7 +66,6 @@ class Provided(Generic[T, C]):
         if isinstance(settings, cls):
             return settings
         from tunix_core.codec import structure
-        from tunix_core.errors import InvalidRecordError
 
         try:
             return structure(cls, dict(settings or {}))
@@ -199,7 +198,8 @@ def _only(
 
 def _ours(candidates: list[Provided[T, C]]) -> list[Provided[T, C]]:
     """Those of the first-party distributions, if there are any."""
-    return [p for p in candidates if p.distribution in first_party()] or candidates
+    ours = first_party()
+    return [p for p in candidates if p.distribution in ours] or candidates
 
 
 def _which(candidates: Sequence[Provided[Any, Any]]) -> str:
