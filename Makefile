@@ -53,7 +53,8 @@ test: install  ## Run the tests, or one part of them: make test PART=jax (see CO
 test-full: install wheels system-tools  ## Run all tests, kills, browser, fuzzing, other Pythons, peers and TPU compiles included, then the benchmarks
 	@$(PIP) install -c constraints.txt --group peers --group browser --group fuzz
 	@$(PIP) install -c constraints.txt -e 'plugins/jax[tpu-compile]'
-	@JAX_PLATFORMS=cpu XLA_FLAGS= $(PYTEST) $(TESTS)
+	@$(PYTEST) -m "not full" $(TESTS)
+	@JAX_PLATFORMS=cpu XLA_FLAGS= $(PYTEST) -m full $(TESTS)
 	@$(MAKE) --no-print-directory bench
 
 system-tools:

@@ -14,7 +14,9 @@ settings.load_profile("steady")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Say how JAX compiles, here and in every child process; what is set already stays."""
-    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+    os.environ.setdefault(
+        "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+    )
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
     # Not there at all with -p no:cacheprovider.
     cache: pytest.Cache | None = getattr(config, "cache", None)

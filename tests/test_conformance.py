@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,7 @@ from tunix_core.records import Completion, Trace
 from tunix_core.testing.evaluator import EvaluatorConformance, Sample, completion, item
 from tunix_core.testing.registry import RegistryConformance
 from tunix_core.testing.source import SourceConformance
-from tunix_core.testing.trainer import TrainerConformance
+from tunix_core.testing.trainer import Finished, TrainerConformance
 from tunix_core.traces.jsonl_source import JsonlSource
 
 
@@ -84,18 +84,20 @@ class Vague(CountingTrainer):
 @pytest.mark.parametrize(
     ("trainer", "broken"),
     [
-        (Careless, "test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not"),
-        (Vague, "test_figures_are_numbers_and_stand_apart_from_timings"),
+        (Careless, TestCounting.test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not),
+        (Vague, TestCounting.test_figures_are_numbers_and_stand_apart_from_timings),
     ],
 )
 def test_the_suite_of_trainers_bites(
-    tmp_path: Path, trainer: type[CountingTrainer], broken: str
+    tmp_path: Path,
+    trainer: type[CountingTrainer],
+    broken: Callable[[TestCounting, Finished], None],
 ) -> None:
     suite = TestCounting()
-    getattr(suite, broken)(tmp_path / "good")
+    broken(suite, suite.finish(tmp_path / "good"))
     suite.make = trainer  # type: ignore[method-assign]
     with pytest.raises(AssertionError):
-        getattr(suite, broken)(tmp_path / "bad")
+        broken(suite, suite.finish(tmp_path / "bad"))
 
 
 class TestAnswerCorrectness(EvaluatorConformance):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import evolve
+from attrs import evolve, frozen
 
 from tunix_core.codec import trace_to_json
 from tunix_core.errors import TunixError
@@ -30,6 +30,7 @@ from tunix_core.records import Completion, Prompt, Step, Trace
 
 STEPS = 6
 STOP_AT = 4
+SAMPLINGS: tuple[dict[str, Any], ...] = ({}, {"temperature": 1.0, "seed": 3})
 
 
 class RecordingReporter:
@@ -61,6 +62,15 @@ class RecordingReporter:
             return None
         self._stop_at -= 1
         return self._reason if self._stop_at <= 0 else None
+
+
+@frozen
+class Finished:
+    """A run that came to its end: what was asked, what came of it, and what was reported."""
+
+    job: TrainJob
+    result: TrainResult
+    reporter: RecordingReporter
 
 
 class TrainerConformance:
@@ -105,38 +115,38 @@ class TrainerConformance:
         reporter = RecordingReporter(stop_at, reason)
         return self.make().fit(job, reporter), reporter
 
-    def complete(
-        self, result: TrainResult, prompts: Sequence[Prompt], **changes: Any
-    ) -> dict[str, str]:
-        """What the model says to each prompt, by item."""
-        completions = self.completions(result, prompts, False, **changes)
-        return {completion.item_id: completion.text for completion in completions}
-
-    def completions(
-        self, result: TrainResult, prompts: Sequence[Prompt], logprobs: bool, **changes: Any
-    ) -> list[Completion]:
-        """What the model says to each prompt, in order, with all that it may carry."""
+    def load(self, result: TrainResult, logprobs: bool = False, **changes: Any) -> Predictor:
+        """The run's model, ready to complete."""
         config = GenerationConfig(max_new_tokens=12, **changes)
         request = LoadRequest(model_dir=result.model_dir, generation=config, logprobs=logprobs)
         predictor = self.make().load(request)
         assert isinstance(predictor, Predictor)
-        completions = list(predictor.complete(prompts))
-        assert [c.item_id for c in completions] == [p.item_id for p in prompts]
-        return completions
+        return predictor
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def finished(cls, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+        """A run that nothing disturbed; tests look at it and leave it as it is."""
+        return cls().finish(tmp_path_factory.mktemp("finished"))
+
+    def finish(self, directory: Path) -> Finished:
+        """Train from begin to end below ``directory``."""
+        job = self.job(directory / "run")
+        return Finished(job, *self.fit(job))
 
     def test_is_a_trainer(self) -> None:
         assert isinstance(self.make(), Trainer)
 
-    def test_reports_every_step_once_in_order(self, tmp_path: Path) -> None:
-        result, reporter = self.fit(self.job(tmp_path / "run"))
+    def test_reports_every_step_once_in_order(self, finished: Finished) -> None:
+        result, reporter = finished.result, finished.reporter
         assert reporter.begun == [(STEPS, 0)]
         assert [step for step, _ in reporter.steps] == list(range(1, STEPS + 1))
         assert all(self.figure in values for _, values in reporter.steps)
         assert (result.steps, result.stop_reason) == (STEPS, "completed")
         assert result.tokens > 0
 
-    def test_figures_are_numbers_and_stand_apart_from_timings(self, tmp_path: Path) -> None:
-        result, reporter = self.fit(self.job(tmp_path / "run"))
+    def test_figures_are_numbers_and_stand_apart_from_timings(self, finished: Finished) -> None:
+        result, reporter = finished.result, finished.reporter
         reported = zip((values for _, values in reporter.steps), reporter.timings, strict=True)
         for values, timings in (*reported, (result.metrics, result.timings)):
             assert set(values).isdisjoint(timings)
@@ -145,11 +155,12 @@ class TrainerConformance:
                 assert math.isfinite(value), f"{name} is {value}"
 
     def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(
-        self, tmp_path: Path
+        self, finished: Finished
     ) -> None:
-        first, first_reporter = self.fit(self.job(tmp_path / "first"))
-        second, second_reporter = self.fit(self.job(tmp_path / "second"))
-        other, _ = self.fit(self.job(tmp_path / "other", seed=8))
+        first, first_reporter = finished.result, finished.reporter
+        beside = finished.job.output_dir.parent
+        second, second_reporter = self.fit(self.job(beside / "second"))
+        other, _ = self.fit(self.job(beside / "other", seed=8))
         assert first_reporter.steps == second_reporter.steps
         assert dict(first.metrics) == dict(second.metrics)
         assert tree_digest(first.model_dir) == tree_digest(second.model_dir)
@@ -157,13 +168,13 @@ class TrainerConformance:
 
     @pytest.mark.parametrize("reason", ["cancelled", "time_budget", "terminated"])
     def test_a_stop_ends_in_a_usable_model_and_resumes_as_if_it_never_was(
-        self, tmp_path: Path, reason: StopReason
+        self, tmp_path: Path, finished: Finished, reason: StopReason
     ) -> None:
-        whole, whole_reporter = self.fit(self.job(tmp_path / "whole"))
+        whole, whole_reporter = finished.result, finished.reporter
         job = self.job(tmp_path / "stopped")
         stopped, before = self.fit(job, STOP_AT, reason)
         assert (stopped.steps, stopped.stop_reason) == (STOP_AT, reason)
-        self.complete(stopped, sample_prompts(1))
+        complete(self.load(stopped), sample_prompts(1))
         resumed, after = self.fit(evolve(job, resume=True))
         assert after.begun == [(STEPS, STOP_AT)]
         assert before.steps + after.steps == whole_reporter.steps
@@ -176,29 +187,26 @@ class TrainerConformance:
         assert reporter.begun == [(STEPS, 0)]
         assert result.steps == STEPS
 
-    def test_writes_only_what_it_declares(self, tmp_path: Path) -> None:
-        job = self.job(tmp_path / "run")
-        self.fit(job)
-        assert {path.name for path in job.output_dir.iterdir()} <= {*self.leaves, *self.scratch}
+    def test_writes_only_what_it_declares(self, finished: Finished) -> None:
+        written = {path.name for path in finished.job.output_dir.iterdir()}
+        assert written <= {*self.leaves, *self.scratch}
 
-    def test_what_an_item_gets_does_not_depend_on_its_batch(self, tmp_path: Path) -> None:
-        result, _ = self.fit(self.job(tmp_path / "run"))
+    def test_what_an_item_gets_does_not_depend_on_its_batch(self, finished: Finished) -> None:
         prompts = sample_prompts(5)
-        for sampling in ({}, {"temperature": 1.0, "seed": 3}):
-            together = self.complete(result, prompts, batch_size=4, **sampling)
-            backwards = self.complete(result, prompts[::-1], batch_size=4, **sampling)
-            alone = {
-                name: text
-                for prompt in prompts
-                for name, text in self.complete(result, [prompt], batch_size=4, **sampling).items()
-            }
-            assert together == backwards == alone
+        for sampling in SAMPLINGS:
+            predictor = self.load(finished.result, batch_size=4, **sampling)
+            together = complete(predictor, prompts)
+            assert complete(predictor, prompts[::-1]) == together[::-1]
+            assert [c for prompt in prompts for c in complete(predictor, [prompt])] == together
+            again = self.load(finished.result, batch_size=4, **sampling)
+            assert complete(again, prompts[2:3]) == together[2:3]
 
-    def test_completions_carry_tokens_and_logprobs_when_asked(self, tmp_path: Path) -> None:
-        result, _ = self.fit(self.job(tmp_path / "run"))
-        for sampling in ({}, {"temperature": 1.0, "seed": 3}):
-            plain = self.completions(result, sample_prompts(3), False, **sampling)
-            asked = self.completions(result, sample_prompts(3), True, **sampling)
+    def test_completions_carry_tokens_and_logprobs_when_asked(self, finished: Finished) -> None:
+        for sampling in SAMPLINGS:
+            plain = complete(self.load(finished.result, **sampling), sample_prompts(3))
+            asked = complete(
+                self.load(finished.result, logprobs=True, **sampling), sample_prompts(3)
+            )
             assert [c.text for c in asked] == [c.text for c in plain]
             assert all((c.token_ids, c.logprobs) == ((), ()) for c in plain)
             for completion in asked:
@@ -217,6 +225,13 @@ class TrainerConformance:
     def test_a_directory_without_a_model_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(TunixError):
             self.make().load(LoadRequest(model_dir=tmp_path))
+
+
+def complete(predictor: Predictor, prompts: Sequence[Prompt]) -> list[Completion]:
+    """What the model says to each prompt, in order."""
+    completions = list(predictor.complete(prompts))
+    assert [c.item_id for c in completions] == [p.item_id for p in prompts]
+    return completions
 
 
 def train_job(
