@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,11 @@ def test_a_workspace_that_is_up_to_date_is_opened_without_what_migrates_it(
     command = [sys.executable, "-c", program, str(path)]
     said = [subprocess.run(command, check=True, capture_output=True).stdout for _ in range(2)]
     assert said == [b"True\n", b"False\n"]
+
+
+def test_a_new_database_is_opened_by_many_at_once(tmp_path: Path) -> None:
+    for attempt in range(5):
+        path = tmp_path / f"{attempt}.db"
+        with ThreadPoolExecutor(6) as openers:
+            for store in list(openers.map(Store.open, [path] * 6)):
+                store.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from zlib import crc32
 from tunix_core.errors import TunixError
 
 BUSY_TIMEOUT_S = 60.0
+RETRY_S = 0.01
 # How a transaction begins, ends well and is taken back; then the same of a part of one.
 _WHOLE = ("BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",))
 _PART = ("SAVEPOINT part", "RELEASE part", ("ROLLBACK TO part", "RELEASE part"))
@@ -69,7 +71,7 @@ def connect(path: Path) -> Connection:
         connection = sqlite3.connect(
             path, timeout=BUSY_TIMEOUT_S, check_same_thread=False, factory=Connection
         )
-        connection.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
         if connection.execute("PRAGMA user_version").fetchone() != (_schema_mark(),):
@@ -77,6 +79,23 @@ def connect(path: Path) -> Connection:
     except sqlite3.Error as error:
         raise TunixError(f"cannot open the database {path}: {error}") from error
     return connection
+
+
+def _write_ahead(connection: Connection) -> None:
+    """Turn write-ahead logging on, for good; nothing to do once it is on.
+
+    Of several who turn it on in a new database at once, SQLite refuses all but one at once, so
+    that none waits for another that waits for it (https://sqlite.org/c3ref/busy_handler.html).
+    """
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(RETRY_S)
 
 
 def _schema_mark() -> int:
