@@ -79,10 +79,6 @@ class Operation:
         return re.compile(text)
 
 
-def _exact(value: Fraction) -> str:
-    return str(value)
-
-
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
@@ -112,6 +108,7 @@ def _letter(place: str, letters: str) -> str:
 _DIGITS = r"[0-9]{1,18}"
 _INT = rf"-?{_DIGITS}"
 _WORD = r"[A-Za-z]+"
+_PHRASE = r"[a-z]+(?: [a-z]+)*"
 _DAY = "|".join(DAYS)
 _DIRECTION = "|".join(sorted(COMPASS, key=len, reverse=True))
 _TRUTH = "True|False"
@@ -121,30 +118,30 @@ _FIXED = (_TRUTH, _ANSWER, _PLACES)
 _ORDER = r"[A-Z][a-z]+(?: > [A-Z][a-z]+)+"
 _LETTERS = r"[a-z](?: [a-z])*"
 _NUMBERS = rf"{_INT}(?: {_INT})*"
-_WHOLE = Fraction
+_WHOLE = re.compile(_INT)
 
 OPERATIONS: Mapping[str, Operation] = {
-    "plan": Operation("{0} then {1}", (r"[a-z ]+?", r"[a-z ]+"), "", lambda *_: ""),
+    "plan": Operation("{0} then {1}", (rf"{_PHRASE}?", _PHRASE), "", lambda *_: ""),
     "add": Operation(
-        "{0} + {1} = {out}", (_INT, _INT), _INT, lambda a, b: _exact(_WHOLE(a) + _WHOLE(b)), True
+        "{0} + {1} = {out}", (_INT, _INT), _INT, lambda a, b: str(int(a) + int(b)), True
     ),
     "subtract": Operation(
-        "{0} - {1} = {out}", (_INT, _INT), _INT, lambda a, b: _exact(_WHOLE(a) - _WHOLE(b))
+        "{0} - {1} = {out}", (_INT, _INT), _INT, lambda a, b: str(int(a) - int(b))
     ),
     "multiply": Operation(
-        "{0} * {1} = {out}", (_INT, _INT), _INT, lambda a, b: _exact(_WHOLE(a) * _WHOLE(b)), True
+        "{0} * {1} = {out}", (_INT, _INT), _INT, lambda a, b: str(int(a) * int(b)), True
     ),
     "divide": Operation(
         "{0} / {1} = {out}",
         (_INT, _INT),
         _INT,
-        lambda a, b: _exact(_WHOLE(a) / _WHOLE(b)) if int(b) else "nothing",
+        lambda a, b: str(Fraction(int(a), int(b))) if int(b) else "nothing",
     ),
     "remainder": Operation(
         "{0} % {1} = {out}",
         (_INT, _INT),
         _INT,
-        lambda a, b: _exact(_WHOLE(a) % _WHOLE(b)) if int(b) else "nothing",
+        lambda a, b: str(int(a) % int(b)) if int(b) else "nothing",
     ),
     "clock": Operation(
         "{0} h {1} min is {out}",
@@ -246,9 +243,13 @@ def parse_line(line: str) -> WorkStep | None:
     """
     if len(line) > MAX_LINE:
         return None
-    text = plain(line, _WORDS)
+    # Most lines are spelt as work is made, and cost a fifth then.
+    return _parse(line) or _parse(plain(line, _WORDS))
+
+
+def _parse(text: str) -> WorkStep | None:
     lead, _, rest = text.partition(" ")
-    role = _ROLES.get(lead)
+    role = _ROLES.get(lead.removesuffix(":"))
     if role is None:
         return _parse_operation(text, "compute")
     return _parse_operation(rest.removeprefix(": "), role)
@@ -280,7 +281,7 @@ def holds(step: WorkStep) -> bool:
 
 
 def _number(text: str) -> str:
-    return str(int(text)) if re.fullmatch(_INT, text) else text
+    return str(int(text)) if _WHOLE.fullmatch(text) else text
 
 
 def add(a: int, b: int, role: Role = "compute") -> WorkStep:
