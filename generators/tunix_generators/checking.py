@@ -12,6 +12,7 @@ from attrs import evolve, frozen
 from tunix_core.records import StepVerdict
 from tunix_generators.permutation import Surface
 from tunix_generators.work import (
+    LEADS,
     OPERATIONS,
     Meaning,
     WorkStep,
@@ -38,6 +39,8 @@ def check_work(required: Sequence[WorkStep], text: str) -> list[StepVerdict]:
     judged too, as an empty one.
     """
     lines = text.split("\n") if text else []
+    if _is_as_made(required, lines):
+        return [StepVerdict(number, line, True) for number, line in enumerate(lines, start=1)]
     stated = [parse_line(line) for line in lines]
     matching = _Matching(required, [step for step in stated if step is not None])
     verdicts = []
@@ -47,6 +50,17 @@ def check_work(required: Sequence[WorkStep], text: str) -> list[StepVerdict]:
     for number in range(len(lines) + 1, len(lines) + 1 + matching.missing):
         verdicts.append(StepVerdict(number, "", False, "a step is missing"))
     return verdicts
+
+
+def _is_as_made(required: Sequence[WorkStep], lines: Sequence[str]) -> bool:
+    """Whether work that holds is shown just as it is made: most is, and costs a third then."""
+    if len(lines) != len(required):
+        return False
+    for line, step in zip(lines, required, strict=True):
+        shown = OPERATIONS[step.op].render(step)
+        if not line.endswith(shown) or line.removesuffix(shown) not in LEADS[step.role]:
+            return False
+    return all(map(holds, required))
 
 
 class _Matching:
