@@ -162,7 +162,7 @@ class DevReasoning:
         """Whether ``answer`` means the answer, found in closed form instead of by the work."""
         family, level, point = self._origin(item)
         due = family.answer(level, family.values(level, point))
-        return answers_match(answer, due, family.answer_type)
+        return answer == due or answers_match(answer, due, family.answer_type)
 
     def check(self, item: Item, text: str) -> list[StepVerdict]:
         """Re-execute every line of ``text`` and hold it against the work that the item needs."""
