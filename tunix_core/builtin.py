@@ -39,8 +39,10 @@ def tunix_evaluators() -> list[EvaluatorContribution]:
         ),
         EvaluatorContribution(
             name="step_validity",
-            summary="Every equation shown in the reasoning holds",
+            summary="Every step shown in the reasoning holds",
             factory="tunix_core.evaluators.step_validity:StepValidity",
+            version="2",
+            tools=True,
         ),
     ]
 

@@ -127,9 +127,12 @@ class EvaluatorContribution(Contribution):
     Args:
         grade: False when its numbers say nothing about the model, such as those of a stand-in;
             they stay off the leaderboard unless it is asked for by name.
+        tools: Whether its factory takes the other plugins of the same workspace, a
+            :class:`~tunix_core.protocols.Tools`, as the keyword ``tools``.
     """
 
     grade: bool = True
+    tools: bool = False
 
 
 @frozen(kw_only=True)

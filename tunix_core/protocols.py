@@ -64,11 +64,20 @@ class Generator(Protocol):
     def item(self, split: str, seed: int, index: int) -> Item: ...
 
     def verify(self, item: Item, answer: str) -> bool:
-        """True when ``answer`` is right, found by another path than the one that made it."""
+        """True when ``answer`` means what is right, found by another path than that which made it.
+
+        What means the same is told by :func:`~tunix_core.evaluators.answers.answers_match`.
+        """
         ...
 
     def check(self, item: Item, text: str) -> list[StepVerdict]:
-        """Re-execute every line of ``text`` (steps joined by newlines) against the item."""
+        """Re-execute every line of ``text`` (steps joined by newlines) against the item.
+
+        Spacing and line ends make no difference, nor does a plan that is left out.
+
+        Returns:
+            A verdict for each line, and one that is not ok for each that is missing.
+        """
         ...
 
     def capacity(self, split: str) -> int:

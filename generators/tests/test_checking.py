@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tunix_core.records import Item
 from tunix_generators.checking import check_work, corrupt
-from tunix_generators.mix import DevReasoning
+from tunix_generators.mix import DevReasoning, MixConfig
 from tunix_generators.work import (
     LEADS,
     MAX_LINE,
@@ -108,18 +109,21 @@ def test_every_lead_is_accepted() -> None:
 @pytest.mark.parametrize(
     ("text", "faults"),
     [
-        ("", {1: "missing", 2: "missing", 3: "missing", 4: "missing"}),
+        ("", {1: "missing", 2: "missing", 3: "missing"}),
         (RIGHT.replace("= 12", "= 13"), {2: "does not hold: the result is 12"}),
         (RIGHT.replace("20 - 12 = 8", "12 - 20 = -8"), {3: "not the step that is needed"}),
         (RIGHT.replace("20 - 12 = 8", "21 - 13 = 8"), {3: "not the step that is needed"}),
         (RIGHT.replace("4 * 3", "6 * 2"), {2: "not the step that is needed"}),
         (RIGHT.replace("check: ", ""), {4: "not the step that is needed"}),
         (RIGHT.replace("cost", "price"), {1: "not the step that is needed"}),
-        (RIGHT.replace("20 - 12", "20 -12"), {3: "not a step that can be executed"}),
+        (RIGHT.replace("20 - 12", "20 12"), {3: "not a step that can be executed"}),
+        (f"so it is\n{RIGHT}", {1: "not a step that can be executed"}),
+        (RIGHT.replace("\n4 * 3 = 12\n20 - 12 = 8", "\n20 - 12 = 8\n4 * 3 = 12"), {2: "not the"}),
+        (RIGHT.replace("4 * 3 = 12\n", ""), {2: "not the", 3: "not the", 4: "a step is missing"}),
         (f"{RIGHT}\n1 + 1 = 2", {5: "one step too many"}),
-        (f"{RIGHT}\n", {5: "not a step that can be executed"}),
-        (f"\n{RIGHT}", dict.fromkeys(range(1, 6), "")),
-        (RIGHT.replace("\n", "\r\n"), dict.fromkeys(range(1, 4), "not a step")),
+        (f"{RIGHT}\nplan: cost then change", {5: "one step too many"}),
+        (f"plan: a then b\nplan: a then b\n{RIGHT}", {2: "one step too many"}),
+        (f"plan: a then b\nplan: c then d\n{RIGHT}", {3: "one step too many"}),
         (RIGHT.removesuffix("\ncheck: 12 + 8 = 20"), {4: "a step is missing"}),
     ],
 )
@@ -142,8 +146,10 @@ def test_division_is_exact() -> None:
 def test_any_text_gets_a_verdict_for_each_line(text: str) -> None:
     verdicts = check_work(WORK, text)
     lines = text.split("\n") if text else []
-    assert len(verdicts) == max(len(lines), len(WORK))
     assert [verdict.text for verdict in verdicts[: len(lines)]] == lines
+    assert all(verdict.reason == "a step is missing" for verdict in verdicts[len(lines) :])
+    right = sum(verdict.ok and parse_line(verdict.text) is not None for verdict in verdicts)
+    assert right <= len(WORK) + 1
     assert [verdict.line for verdict in verdicts] == list(range(1, len(verdicts) + 1))
 
 
@@ -181,20 +187,48 @@ def bumped(line: str) -> Iterator[str]:
                 yield line[: match.start()] + other + line[match.end() :]
 
 
-def words(line: str) -> list[str]:
-    """What two lines have in common when they only differ in lead or in what commutes."""
-    return sorted(line.removeprefix("so ").split())
+def parts(line: str) -> tuple[str, str]:
+    """What a line takes and what it gives."""
+    taken, _, result = re.split(r" (=|is|:) ", line)
+    return taken, result
+
+
+def taken_results(lines: list[str]) -> dict[str, set[str]]:
+    """For each line the results of lines before it that it takes, as far as the text shows."""
+    given: set[str] = set()
+    found = {}
+    for line in lines:
+        takes_none = re.match(r"(so )?(not |[a-z] \+|smallest|\d+ [<>])", line)
+        taken = f" {parts(line)[0]} "
+        found[line] = {result for result in given if not takes_none and f" {result} " in taken}
+        given.add(parts(line)[1])
+    return found
+
+
+def is_moved_too_far(lines: list[str], swapped: list[str]) -> bool:
+    """Whether a line comes before what it takes."""
+    right, moved = ([line for line in some if not is_plan(line)] for some in (lines, swapped))
+    before, after = taken_results(right), taken_results(moved)
+    return any(before[line] - after[line] for line in right)
+
+
+def is_plan(line: str) -> bool:
+    return line.startswith(("plan: ", "find: "))
 
 
 def faulty(lines: list[str]) -> Iterator[list[str]]:
-    """Every way of dropping a line, swapping two, repeating one, or changing a number."""
+    """Every way of dropping a line, of swapping two that cannot be, of repeating one, or of
+    changing a number; a plan is no fault where it is left out."""
     for place, line in enumerate(lines):
-        yield lines[:place] + lines[place + 1 :]
+        if not is_plan(line):
+            yield lines[:place] + lines[place + 1 :]
         yield [*lines[:place], line, *lines[place:]]
         for other in range(place + 1, len(lines)):
-            if words(lines[other]) != words(line):
-                swapped = list(lines)
-                swapped[place], swapped[other] = swapped[other], line
+            swapped = list(lines)
+            swapped[place], swapped[other] = swapped[other], line
+            if sorted(line.removeprefix("so ")) == sorted(lines[other].removeprefix("so ")):
+                continue
+            if is_plan(line) or is_moved_too_far(lines, swapped):
                 yield swapped
         for changed in bumped(line):
             yield [*lines[:place], changed, *lines[place + 1 :]]
@@ -212,6 +246,70 @@ def test_every_such_fault_is_caught() -> None:
                 missed.append((item.id, spoilt))
     assert tried > 5000
     assert missed == []
+
+
+def faults(item: Item, lines: list[str]) -> list[str | None]:
+    return [verdict.reason for verdict in GENERATOR.check(item, "\n".join(lines)) if not verdict.ok]
+
+
+@given(st.integers(0, 10**6))
+def test_independent_steps_may_come_in_another_order(index: int) -> None:
+    item = GENERATOR.item("train", 3, index)
+    lines = [step.content for step in item.trace.steps]
+    for place in range(len(lines) - 1):
+        first, second = lines[place : place + 2]
+        apart = not is_plan(first) and f" {parts(first)[1]} " not in f" {parts(second)[0]} "
+        if apart and not first.startswith(("smallest", "so smallest")):
+            assert not faults(item, [*lines[:place], second, first, *lines[place + 2 :]])
+
+
+def test_many_items_have_steps_that_are_independent() -> None:
+    item = DevReasoning(MixConfig(families=("mixed_purchase",))).item("train", 3, 0)
+    plan, one, other, *rest = [step.content for step in item.trace.steps]
+    assert not faults(item, [plan, other, one, *rest])
+    assert faults(item, [plan, other, rest[0], one, *rest[1:]])
+
+
+@given(st.integers(0, 10**6), st.booleans())
+def test_a_plan_may_be_left_out_or_added(index: int, added: bool) -> None:
+    item = GENERATOR.item("train", 3, index)
+    lines = [step.content for step in item.trace.steps]
+    work = ["Plan: this, then that.", *lines] if added else [n for n in lines if not is_plan(n)]
+    assert not faults(item, work)
+    assert faults(item, [*work[:-1], "plan: this then that", work[-1]]) or not work[:-1]
+
+
+DRESSES: list[Callable[[str], str]] = [
+    lambda line: f"  {line}\t ",
+    lambda line: f"{line}\r",
+    lambda line: f"{line}\n\n",
+    lambda line: re.sub(r" ([-+*/%<>=]) ", r"\1", line),
+    lambda line: line.replace(" ", "   "),
+    lambda line: line.replace(" * ", " × "),
+    lambda line: line.replace(" * ", "x"),
+    lambda line: line.replace(" * ", " ⋅ ").replace(" / ", " ÷ ").replace(" - ", " − "),
+    lambda line: f"- {line}",
+    lambda line: f"3. {line}.",
+    lambda line: f"Step 3: **{line}**",
+    lambda line: re.sub(r"\b(\d{1,3})(\d{3})\b", r"\1,\2", line),
+    lambda line: f"{line[0].upper()}{line[1:]}" if len(line.split()[0]) > 1 else line,
+    lambda line: re.sub(r" (=|is|:) (\S+( > \S+)*)$", r" == \2", line),
+]
+
+
+@given(st.integers(0, 10**6), st.lists(st.sampled_from(DRESSES), min_size=1, max_size=3))
+def test_what_means_the_same_is_right(index: int, dresses: list[Callable[[str], str]]) -> None:
+    item = GENERATOR.item("train", 3, index)
+    for dress in dresses:
+        assert not faults(item, [dress(step.content) for step in item.trace.steps])
+
+
+@given(st.integers(0, 10**6), st.text(max_size=6), st.sampled_from(DRESSES))
+def test_no_dress_hides_a_corruption(index: int, key: str, dress: Callable[[str], str]) -> None:
+    item = GENERATOR.item("train", 5, index)
+    assert faults(
+        item, [dress(line) for line in GENERATOR.corrupt(item, key).text.split("\n") if line]
+    )
 
 
 @given(st.integers(0, 10**6), st.text(max_size=6))

@@ -58,6 +58,20 @@ class Lenient(Golden):
         return item.answer in answer
 
 
+class Literal(Golden):
+    """It compares texts."""
+
+    def verify(self, item: Item, answer: str) -> bool:
+        return answer == item.answer
+
+    def check(self, item: Item, text: str) -> list[StepVerdict]:
+        due = [step.content for step in item.trace.steps]
+        return [
+            StepVerdict(n, line, line in due, None if line in due else "it is not due")
+            for n, line in enumerate(text.split("\n"), 1)
+        ]
+
+
 class Trusting(Golden):
     """It judges the lines that are there, and misses those that are not."""
 
@@ -127,6 +141,8 @@ class Sound(GeneratorConformance):
         (Leaking, "test_splits_share_no_prompt_under_any_seed"),
         (Severe, "test_the_reference_answer_is_right"),
         (Lenient, "test_another_answer_is_wrong"),
+        (Literal, "test_verify_and_the_answers_of_evaluators_agree"),
+        (Literal, "test_line_ends_and_blanks_make_no_difference"),
         (Trusting, "test_a_dropped_line_is_flagged"),
         (Trusting, "test_any_text_can_be_judged"),
         (Blind, "test_a_changed_line_is_flagged"),

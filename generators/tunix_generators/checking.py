@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import count, zip_longest
+from itertools import count
 from typing import Literal, get_args
 
 from attrs import evolve, frozen
@@ -12,7 +12,9 @@ from attrs import evolve, frozen
 from tunix_core.records import StepVerdict
 from tunix_generators.permutation import Surface
 from tunix_generators.work import (
+    LEADS,
     OPERATIONS,
+    Meaning,
     WorkStep,
     holds,
     meaning,
@@ -22,37 +24,123 @@ from tunix_generators.work import (
 
 Kind = Literal["number", "operator", "word", "dropped", "swapped", "carried"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+# The item's own, and one in other words.
+MAX_PLANS = 2
+_NOT_NEEDED = "not the step that is needed here"
 _OPERATORS = (("+", "-", "*"), ("/", "%"), ("<", ">"), ("and", "or"), ("left", "right"))
 
 
 def check_work(required: Sequence[WorkStep], text: str) -> list[StepVerdict]:
     """Judge every line: it must state an operation, the operation must hold when it is executed
-    again, and it must be the one that is needed there, whatever the wording.
+    again, and it must be one that is needed, whatever the wording.
 
-    A missing line is judged too, as an empty one.
+    A step may come as soon as the results that it takes are there. A plan may be left out or come
+    with another, as long as it comes before the work. Blank lines say nothing; a missing line is
+    judged too, as an empty one.
     """
     lines = text.split("\n") if text else []
+    if _is_as_made(required, lines):
+        return [StepVerdict(number, line, True) for number, line in enumerate(lines, start=1)]
+    stated = [parse_line(line) for line in lines]
+    matching = _Matching(required, [step for step in stated if step is not None])
     verdicts = []
-    for number, (line, step) in enumerate(zip_longest(lines, required), start=1):
-        reason = _fault(line, step)
-        verdicts.append(StepVerdict(number, line or "", reason is None, reason))
+    for number, (line, step) in enumerate(zip(lines, stated, strict=True), start=1):
+        reason = matching.fault(step) if line.strip() else None
+        verdicts.append(StepVerdict(number, line, reason is None, reason))
+    for number in range(len(lines) + 1, len(lines) + 1 + matching.missing):
+        verdicts.append(StepVerdict(number, "", False, "a step is missing"))
     return verdicts
 
 
-def _fault(line: str | None, required: WorkStep | None) -> str | None:
-    if line is None:
-        return "a step is missing"
-    stated = parse_line(line)
-    if stated is None:
-        return "not a step that can be executed"
-    if not holds(stated):
-        result = OPERATIONS[stated.op].execute(*stated.inputs)
-        return f"does not hold: the result is {result}"
-    if required is None:
-        return "one step too many"
-    if meaning(stated) != meaning(required):
-        return "not the step that is needed here"
-    return None
+def _is_as_made(required: Sequence[WorkStep], lines: Sequence[str]) -> bool:
+    """Whether work that holds is shown just as it is made: most is, and costs a third then."""
+    if len(lines) != len(required):
+        return False
+    for line, step in zip(lines, required, strict=True):
+        shown = OPERATIONS[step.op].render(step)
+        if not line.endswith(shown) or line.removesuffix(shown) not in LEADS[step.role]:
+            return False
+    return all(map(holds, required))
+
+
+class _Matching:
+    """Lines, one after the other, held against the steps that are needed.
+
+    Args:
+        required: The steps that are needed.
+        stated: What the lines state, those that state something.
+    """
+
+    def __init__(self, required: Sequence[WorkStep], stated: Sequence[WorkStep]) -> None:
+        self._rests_on = rests_on(required)
+        self._open = {n: meaning(step) for n, step in enumerate(required) if step.op != "plan"}
+        self._begun = False
+        # Faulty lines, each of which may be meant as one of the steps that are open.
+        self._faulty = 0
+        own = {meaning(step) for step in required if step.op == "plan"}
+        said = {meaning(step) for step in stated if step.op == "plan"}
+        # A plan in place of the item's own is not right; one beside it is.
+        self._replaces_plan = bool(own) and own.isdisjoint(said)
+        self._plans: set[Meaning] = set()
+
+    @property
+    def missing(self) -> int:
+        """How many steps no line stands for, right or wrong."""
+        return max(0, len(self._open) - self._faulty)
+
+    def fault(self, stated: WorkStep | None) -> str | None:
+        """What is wrong with the next line, or None."""
+        if stated is not None and stated.op == "plan":
+            return self._fault_of_plan(meaning(stated))
+        self._begun = self._begun or stated is not None
+        reason = "not a step that can be executed" if stated is None else self._fault_of(stated)
+        self._faulty += reason is not None
+        return reason
+
+    def _fault_of_plan(self, said: Meaning) -> str | None:
+        if self._begun or said in self._plans or len(self._plans) == MAX_PLANS:
+            return "one step too many"
+        self._plans.add(said)
+        return _NOT_NEEDED if self._replaces_plan else None
+
+    def _fault_of(self, stated: WorkStep) -> str | None:
+        if not holds(stated):
+            result = OPERATIONS[stated.op].execute(*stated.inputs)
+            return f"does not hold: the result is {result}"
+        if not self._open:
+            return "one step too many"
+        said = meaning(stated)
+        meant = [
+            {place, *self._rests_on[place] & self._open.keys()}
+            for place, needed in self._open.items()
+            if needed == said
+        ]
+        closed = min(meant, key=len, default=self._open)
+        # A result that it takes may have been shown in a faulty line, but not left out.
+        if not meant or len(closed) - 1 > self._faulty:
+            return _NOT_NEEDED
+        self._faulty -= len(closed) - 1
+        for place in closed:
+            del self._open[place]
+        return None
+
+
+def rests_on(steps: Sequence[WorkStep]) -> list[set[int]]:
+    """For each step the places of the earlier ones whose results it takes.
+
+    A value is taken from the step that gave it last; steps that take what the question says
+    (:attr:`Operation.given`) take none, those that go on with a rest take what came before them.
+    """
+    found: list[set[int]] = []
+    for place, step in enumerate(steps):
+        operation = OPERATIONS[step.op]
+        earlier = range(place - 1, -1, -1)
+        taken = {p for p in earlier if operation.goes_on and steps[p].op == step.op}
+        for value in () if operation.given else step.inputs:
+            source = next((p for p in earlier if steps[p].output == value and p not in taken), None)
+            taken |= set() if source is None else {source}
+        found.append(taken)
+    return found
 
 
 @frozen
@@ -74,18 +162,18 @@ def corrupt(steps: Sequence[WorkStep], key: str) -> Corruption:
     """Spoil work in a way that changes its meaning.
 
     Args:
-        steps: Work that is right, at least one step.
+        steps: Work that is right, at least one step besides a plan.
         key: Chooses what is done and where.
     """
-    # Every step can be dropped, so that some attempt succeeds for any work.
+    # Every step but a plan can be dropped, so that some attempt succeeds for any work.
     attempts = (_attempt(steps, Surface(f"{key}/{attempt}")) for attempt in count())
     return next(spoilt for spoilt in attempts if spoilt is not None)
 
 
 def _attempt(steps: Sequence[WorkStep], surface: Surface) -> Corruption | None:
+    """Work with a fault in it, or None where what was done to it left it right."""
     kind = surface.pick(KINDS)
     lines = [render_step(step, surface.below(2)) for step in steps]
-    right = tuple(lines)
     place = surface.below(len(steps))
     if kind == "dropped":
         del lines[place]
@@ -99,24 +187,9 @@ def _attempt(steps: Sequence[WorkStep], surface: Surface) -> Corruption | None:
         lines = [render_step(step) for step in carried]
     else:
         lines[place] = _SPOIL[kind](lines[place], surface) or lines[place]
-    line = _first_difference(right, lines)
-    return None if line is None else Corruption("\n".join(lines), line, kind)
-
-
-def _first_difference(right: Sequence[str], lines: Sequence[str]) -> int | None:
-    """Number of the first line that does not say the same."""
-    for number, (one, other) in enumerate(zip_longest(right, lines), start=1):
-        if one is None or other is None or not _same(one, other):
-            return number
-    return None
-
-
-def _same(line: str, other: str) -> bool:
-    """Whether two lines say the same: operands that commute may have changed places."""
-    first, second = parse_line(line), parse_line(other)
-    if first is None or second is None:
-        return False
-    return (meaning(first), first.output) == (meaning(second), second.output)
+    text = "\n".join(lines)
+    line = next((verdict.line for verdict in check_work(steps, text) if not verdict.ok), None)
+    return None if line is None else Corruption(text, line, kind)
 
 
 def _carry(steps: Sequence[WorkStep], place: int, surface: Surface) -> list[WorkStep] | None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from functools import lru_cache
 from importlib.resources import files
 
 from tunix_core.codec import trace_from_data
 from tunix_core.errors import CapacityError, UsageError
+from tunix_core.evaluators.answers import answers_match, describe_type
 from tunix_core.records import Item, StepVerdict, Trace
 from tunix_generators.placement import SPLITS
+from tunix_generators.wording import plain
 
 NAME = "golden-v1"
 
@@ -34,23 +37,30 @@ class Golden:
         return Item(f"{NAME}/{place}", Trace(trace.prompt, trace.final_answer, trace.steps, meta))
 
     def verify(self, item: Item, answer: str) -> bool:
-        """Whether ``answer`` is the written one."""
-        return answer == item.answer
+        """Whether ``answer`` means the written one."""
+        return answers_match(answer, item.answer, describe_type(item.trace.meta))
 
     def check(self, item: Item, text: str) -> list[StepVerdict]:
-        """Compare with the written steps, line by line."""
-        written = [step.content for step in item.trace.steps]
+        """Compare with the written steps, line by line, whatever the spacing and the signs.
+
+        A plan may be left out; blank lines say nothing; a missing line is judged as an empty one.
+        """
         lines = text.split("\n")
-        length = max(len(lines), len(written))
-        pairs = zip(
-            lines + [""] * (length - len(lines)),
-            written + [""] * (length - len(written)),
-            strict=True,
+        said = [plain(line, {}) for line in lines]
+        due = deque(
+            step.content
+            for step in item.trace.steps
+            if step.type != "decompose" or plain(step.content, {}) in said
         )
-        return [
-            StepVerdict(number, line, line == step, None if line == step else f"expected {step!r}")
-            for number, (line, step) in enumerate(pairs, start=1)
-        ]
+        verdicts = []
+        for number, (line, stated) in enumerate(zip(lines, said, strict=True), start=1):
+            expected = due.popleft() if stated and due else None
+            ok = not stated or (expected is not None and stated == plain(expected, {}))
+            reason = None if ok else f"expected {expected or 'no more'!r}"
+            verdicts.append(StepVerdict(number, line, ok, reason))
+        for number, expected in enumerate(due, start=len(lines) + 1):
+            verdicts.append(StepVerdict(number, "", False, f"expected {expected!r}"))
+        return verdicts
 
     def capacity(self, split: str) -> int:
         """Number of items in a split."""

@@ -15,6 +15,7 @@ from typing import Any
 from attrs import Attribute, field, frozen
 
 from tunix_core.errors import CapacityError, UsageError
+from tunix_core.evaluators.answers import answers_match
 from tunix_core.records import Item, Step, StepVerdict, Trace
 from tunix_generators.checking import Corruption, check_work, corrupt
 from tunix_generators.families import FAMILIES
@@ -158,9 +159,10 @@ class DevReasoning:
         return Item(f"{NAME}/{VERSION}/{self._label}/{split}/{seed}/{index}", trace)
 
     def verify(self, item: Item, answer: str) -> bool:
-        """Whether ``answer`` is the answer, found in closed form instead of by the work."""
+        """Whether ``answer`` means the answer, found in closed form instead of by the work."""
         family, level, point = self._origin(item)
-        return answer == family.answer(level, family.values(level, point))
+        due = family.answer(level, family.values(level, point))
+        return answer == due or answers_match(answer, due, family.answer_type)
 
     def check(self, item: Item, text: str) -> list[StepVerdict]:
         """Re-execute every line of ``text`` and hold it against the work that the item needs."""

@@ -9,6 +9,8 @@ from typing import Literal
 
 from attrs import frozen
 
+from tunix_generators.wording import plain
+
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 COMPASS = (
     "north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest",
@@ -16,6 +18,7 @@ COMPASS = (
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
 Role = Literal["decompose", "compute", "verify"]
+Meaning = tuple[str, tuple[str, ...], Role]
 
 # Words that may stand before a step; each belongs to one role.
 LEADS: dict[Role, tuple[str, ...]] = {
@@ -52,6 +55,8 @@ class Operation:
         result: A regular expression for the result.
         execute: The result of the operands, computed from their text alone.
         commutes: Whether the operands may change places.
+        given: Whether the operands are always those of the question, never another step's result.
+        goes_on: Whether it goes on with what the same operation left.
     """
 
     form: str
@@ -59,19 +64,19 @@ class Operation:
     result: str
     execute: Callable[..., str]
     commutes: bool = False
+    given: bool = False
+    goes_on: bool = False
 
     def render(self, step: WorkStep) -> str:
         return self.form.format(*step.inputs, out=step.output)
 
     def pattern(self) -> re.Pattern[str]:
-        text = re.escape(self.form).replace(r"\{out\}", f"(?P<out>{self.result})")
+        """What the operation looks like; any of ``=``, ``is`` and ``:`` may lead to the result."""
+        shown, *told = self.form.rsplit(" ", 2) if "{out}" in self.form else [self.form]
+        text = re.escape(shown) + (rf" (?:=|is|:) ({self.result})" if told else "")
         for place, operand in enumerate(self.operands):
             text = text.replace(rf"\{{{place}\}}", f"({operand})")
         return re.compile(text)
-
-
-def _exact(value: Fraction) -> str:
-    return str(value)
 
 
 def _yes(value: bool) -> str:
@@ -103,37 +108,40 @@ def _letter(place: str, letters: str) -> str:
 _DIGITS = r"[0-9]{1,18}"
 _INT = rf"-?{_DIGITS}"
 _WORD = r"[A-Za-z]+"
+_PHRASE = r"[a-z]+(?: [a-z]+)*"
 _DAY = "|".join(DAYS)
 _DIRECTION = "|".join(sorted(COMPASS, key=len, reverse=True))
 _TRUTH = "True|False"
 _ANSWER = "yes|no"
+_PLACES = "first|last|second|third"
+_FIXED = (_TRUTH, _ANSWER, _PLACES)
 _ORDER = r"[A-Z][a-z]+(?: > [A-Z][a-z]+)+"
 _LETTERS = r"[a-z](?: [a-z])*"
 _NUMBERS = rf"{_INT}(?: {_INT})*"
-_WHOLE = Fraction
+_WHOLE = re.compile(_INT)
 
 OPERATIONS: Mapping[str, Operation] = {
-    "plan": Operation("{0} then {1}", (r"[a-z ]+?", r"[a-z ]+"), "", lambda *_: ""),
+    "plan": Operation("{0} then {1}", (rf"{_PHRASE}?", _PHRASE), "", lambda *_: ""),
     "add": Operation(
-        "{0} + {1} = {out}", (_INT, _INT), _INT, lambda a, b: _exact(_WHOLE(a) + _WHOLE(b)), True
+        "{0} + {1} = {out}", (_INT, _INT), _INT, lambda a, b: str(int(a) + int(b)), True
     ),
     "subtract": Operation(
-        "{0} - {1} = {out}", (_INT, _INT), _INT, lambda a, b: _exact(_WHOLE(a) - _WHOLE(b))
+        "{0} - {1} = {out}", (_INT, _INT), _INT, lambda a, b: str(int(a) - int(b))
     ),
     "multiply": Operation(
-        "{0} * {1} = {out}", (_INT, _INT), _INT, lambda a, b: _exact(_WHOLE(a) * _WHOLE(b)), True
+        "{0} * {1} = {out}", (_INT, _INT), _INT, lambda a, b: str(int(a) * int(b)), True
     ),
     "divide": Operation(
         "{0} / {1} = {out}",
         (_INT, _INT),
         _INT,
-        lambda a, b: _exact(_WHOLE(a) / _WHOLE(b)) if int(b) else "nothing",
+        lambda a, b: str(Fraction(int(a), int(b))) if int(b) else "nothing",
     ),
     "remainder": Operation(
         "{0} % {1} = {out}",
         (_INT, _INT),
         _INT,
-        lambda a, b: _exact(_WHOLE(a) % _WHOLE(b)) if int(b) else "nothing",
+        lambda a, b: str(int(a) % int(b)) if int(b) else "nothing",
     ),
     "clock": Operation(
         "{0} h {1} min is {out}",
@@ -160,16 +168,24 @@ OPERATIONS: Mapping[str, Operation] = {
         lambda d, n: COMPASS[(COMPASS.index(d) - int(n)) % 8],
     ),
     "less": Operation(
-        "{0} < {1} : {out}", (_INT, _INT), _ANSWER, lambda a, b: _yes(int(a) < int(b))
+        "{0} < {1} : {out}",
+        (_INT, _INT),
+        _ANSWER,
+        lambda a, b: _yes(int(a) < int(b)),
+        given=True,
     ),
     "greater": Operation(
-        "{0} > {1} : {out}", (_INT, _INT), _ANSWER, lambda a, b: _yes(int(a) > int(b))
+        "{0} > {1} : {out}",
+        (_INT, _INT),
+        _ANSWER,
+        lambda a, b: _yes(int(a) > int(b)),
+        given=True,
     ),
     "either": Operation(
         "{0} or {1} is {out}", (_ANSWER, _ANSWER), _ANSWER, lambda a, b: _yes("yes" in (a, b)), True
     ),
     "chain": Operation("{0} and {1} : {out}", (_ORDER, _ORDER), _ORDER, _chain),
-    "pick": Operation("{0} of {1} is {out}", ("first|last|second|third", _ORDER), _WORD, _pick),
+    "pick": Operation("{0} of {1} is {out}", (_PLACES, _ORDER), _WORD, _pick),
     "and": Operation(
         "{0} and {1} = {out}",
         (_TRUTH, _TRUTH),
@@ -184,17 +200,18 @@ OPERATIONS: Mapping[str, Operation] = {
         lambda a, b: str(a == "True" or b == "True"),
         True,
     ),
-    "not": Operation("not {0} = {out}", (_TRUTH,), _TRUTH, lambda a: str(a != "True")),
+    "not": Operation("not {0} = {out}", (_TRUTH,), _TRUTH, lambda a: str(a != "True"), given=True),
     "reverse": Operation(
         "{0} backwards is {out}", (_LETTERS,), _LETTERS, lambda s: " ".join(s.split()[::-1])
     ),
-    "smallest": Operation("smallest of {0} is {out}", (_NUMBERS,), _INT, _smallest),
+    "smallest": Operation("smallest of {0} is {out}", (_NUMBERS,), _INT, _smallest, goes_on=True),
     "letter": Operation("letter {0} of {1} is {out}", (_DIGITS, _LETTERS), "[a-z]", _letter),
     "shift": Operation(
         "{0} + {1} is {out}",
         ("[a-z]", _DIGITS),
         "[a-z]",
         lambda a, n: ALPHABET[(ALPHABET.index(a) + int(n)) % 26],
+        given=True,
     ),
 }
 
@@ -202,6 +219,14 @@ OPERATIONS: Mapping[str, Operation] = {
 MAX_LINE = 1000
 
 _PATTERNS = {name: operation.pattern() for name, operation in OPERATIONS.items()}
+_ROLES: dict[str, Role] = {
+    lead.strip(" :"): role for role, leads in LEADS.items() for lead in leads if lead
+}
+_WORDS = {
+    word.casefold(): word
+    for text in (*(op.form for op in OPERATIONS.values()), *_ROLES, *DAYS, *COMPASS, *_FIXED)
+    for word in re.findall(r"[A-Za-z]+", text.replace("{out}", ""))
+}
 
 
 def render_step(step: WorkStep, variant: int = 0) -> str:
@@ -211,32 +236,38 @@ def render_step(step: WorkStep, variant: int = 0) -> str:
 
 
 def parse_line(line: str) -> WorkStep | None:
-    """The step that a line states, whether it holds or not; None when it states none."""
+    """The step that a line states, whether it holds or not; None when it states none.
+
+    Spacing, the sign that is written for an operation, list marks, emphasis and the case of words
+    that are no names make no difference.
+    """
     if len(line) > MAX_LINE:
         return None
-    for role, leads in LEADS.items():
-        for lead in leads:
-            if lead and line.startswith(lead):
-                return _parse_operation(line[len(lead) :], role)
-    return _parse_operation(line, "compute")
+    # Most lines are spelt as work is made, and cost a fifth then.
+    return _parse(line) or _parse(plain(line, _WORDS))
+
+
+def _parse(text: str) -> WorkStep | None:
+    lead, _, rest = text.partition(" ")
+    role = _ROLES.get(lead.removesuffix(":"))
+    if role is None:
+        return _parse_operation(text, "compute")
+    return _parse_operation(rest.removeprefix(": "), role)
 
 
 def _parse_operation(text: str, role: Role) -> WorkStep | None:
+    if role == "decompose":
+        match = _PATTERNS["plan"].fullmatch(text.casefold())
+        return None if match is None else WorkStep("plan", match.groups(), "", role)
     for name, pattern in _PATTERNS.items():
-        if (name == "plan") != (role == "decompose"):
-            continue
-        match = pattern.fullmatch(text)
+        match = None if name == "plan" else pattern.fullmatch(text)
         if match is not None:
-            output = match.groupdict().get("out", "")
-            count = len(OPERATIONS[name].operands)
-            operands = [group for place, group in enumerate(match.groups(), 1)]
-            if "out" in match.groupdict():
-                operands.pop(match.re.groupindex["out"] - 1)
-            return WorkStep(name, tuple(operands[:count]), output, role)
+            *operands, output = match.groups()
+            return WorkStep(name, tuple(operands), output, role)
     return None
 
 
-def meaning(step: WorkStep) -> tuple[str, tuple[str, ...], str]:
+def meaning(step: WorkStep) -> Meaning:
     """What a step does, apart from its wording and the order of operands that commute."""
     inputs = tuple(_number(text) for text in step.inputs)
     if OPERATIONS[step.op].commutes:
@@ -250,7 +281,7 @@ def holds(step: WorkStep) -> bool:
 
 
 def _number(text: str) -> str:
-    return str(int(text)) if re.fullmatch(_INT, text) else text
+    return str(int(text)) if _WHOLE.fullmatch(text) else text
 
 
 def add(a: int, b: int, role: Role = "compute") -> WorkStep:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from tunix_core.errors import UsageError
 from tunix_core.records import DatasetManifest
 from tunix_core.traces.exports import FORMATS
 from tunix_core.workspace import Workspace
+
+# More would push the table off the screen.
+SHOWN_FAULTS = 10
 
 
 @click.group()
@@ -38,6 +41,7 @@ def command() -> None:
 )
 @click.option("--seed", type=int, help="Seed of the random strategy.")
 @click.option("--limit", type=click.IntRange(1), help="How many; by default all that match.")
+@click.option("--keep-faulty", is_flag=True, help="Keep references that would count as wrong.")
 @json_option
 @pass_workspace
 def build(
@@ -51,11 +55,15 @@ def build(
     strategy: Any,
     seed: int | None,
     limit: int | None,
+    keep_faulty: bool,
     as_json: bool,
 ) -> None:
     """Build an immutable dataset from stored traces.
 
     Values of --filter are read as JSON where they are JSON: index=3 is a number, "3" a text.
+
+    A reference is left out, and named, when its own answer would count as wrong, or when another
+    one answers the same question otherwise.
 
     Example: tunix-rt datasets build mine v2 --filter source=mine --limit 1000
     """
@@ -70,9 +78,23 @@ def build(
             strategy=strategy,
             seed=seed,
             limit=limit,
+            keep_faulty=keep_faulty,
             on_progress=bar.reach,
         )
+    _say_faulty(manifest)
     _emit(workspace, manifest, as_json)
+
+
+def _say_faulty(manifest: DatasetManifest) -> None:
+    faulty = manifest.provenance.get("faulty")
+    # A build over HTTP can put anything there.
+    if not isinstance(faulty, Mapping) or not {"count", "kept", "first"} <= faulty.keys():
+        return
+    for one in faulty["first"][:SHOWN_FAULTS]:
+        say(f"trace {one['trace_id']}: {one['reason']}")
+    count = f"{faulty['count']:,} faulty references were"
+    done = "kept" if faulty["kept"] else "left out (--keep-faulty keeps them)"
+    say(f"{count} {done}; the manifest names the first {len(faulty['first'])}")
 
 
 def _read_ids(path: Path) -> list[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from attrs import evolve
 
 from tunix_core.base.clock import new_id, now
 from tunix_core.base.paths import WorkspacePaths
@@ -15,9 +16,11 @@ from tunix_core.codec import check_json
 from tunix_core.datasets import reading
 from tunix_core.datasets.files import DATA, Progress, publish
 from tunix_core.datasets.reading import MAX_KEY_CHARS, is_key
+from tunix_core.datasets.references import find_faults, normal_question
 from tunix_core.datasets.selection import Selection, Strategy, choose, choose_mix
 from tunix_core.errors import IntegrityError, NotFoundError, UsageError
 from tunix_core.plugins import Plugins
+from tunix_core.plugins.tools import PluginTools
 from tunix_core.records import DatasetManifest, Item, Trace
 from tunix_core.store import Store
 from tunix_core.store.labels import Matches
@@ -71,9 +74,14 @@ class Datasets:
         parent_dataset_id: str | None = None,
         training_run_id: str | None = None,
         provenance: Mapping[str, Any] | None = None,
+        keep_faulty: bool = False,
         on_progress: Progress | None = None,
     ) -> DatasetManifest:
         """Select traces and materialise them; newest first unless said otherwise.
+
+        Every reference is judged by itself, see :mod:`tunix_core.datasets.references`; where some
+        are faulty, the provenance says under ``faulty`` how many, whether they were kept, and of
+        the first ones which and why.
 
         Args:
             name: Name of the dataset; with the version it makes the key.
@@ -90,13 +98,14 @@ class Datasets:
             parent_dataset_id: What it was made of.
             training_run_id: What it was made by.
             provenance: Merged over the generated provenance.
-            on_progress: Called with (written, total).
+            keep_faulty: Keep references that are faulty; by default they are left out.
+            on_progress: Called with (done, total): each trace is judged, then written.
 
         Returns:
             The manifest; of the dataset that is there already when it holds the same data.
 
         Raises:
-            UsageError: Nothing matches, or the request contradicts itself.
+            UsageError: Nothing matches, everything is faulty, or the request contradicts itself.
             NotFoundError: A trace id or import is unknown.
             ConflictError: The key is taken by other data.
             TunixError: The disk is full; nothing became visible.
@@ -113,8 +122,41 @@ class Datasets:
             filters or {}, trace_ids, import_id, mix, strategy=strategy, seed=seed, limit=limit
         )
         fields |= {"filters": dict(filters or {}), "selection_strategy": selection.strategy}
-        origin = _origin(mix, strategy, import_id)
-        return self._publish(fields, selection, origin, provenance or {}, on_progress)
+        selection, faulty = self._judge(
+            fields["dataset_key"], selection, keep_faulty, _shifted(on_progress, 0)
+        )
+        origin = _origin(mix, strategy, import_id) | faulty
+        judged = _shifted(on_progress, 1)
+        return self._publish(fields, selection, origin, provenance or {}, judged)
+
+    def _judge(
+        self, key: str, selection: Selection, keep_faulty: bool, on_progress: Progress | None
+    ) -> tuple[Selection, dict[str, Any]]:
+        """What is left of a selection, and what the provenance says of faulty references."""
+        if not selection.sequences:
+            raise UsageError(
+                f"dataset {key} would be empty: no trace matches", "see: tunix-rt traces list"
+            )
+        sequences, lines = selection.sequences, self._store.traces.lines
+        faults = find_faults(sequences, lines, PluginTools(self._plugins), on_progress)
+        if not faults.count:
+            return selection, {}
+        places, reasons = zip(*faults.first(), strict=True)
+        ids = [trace_id for trace_id, _ in lines([sequences[place] for place in places])]
+        first = [
+            {"trace_id": trace_id, "reason": reason}
+            for trace_id, reason in zip(ids, reasons, strict=True)
+        ]
+        if not keep_faulty:
+            selection = evolve(selection, sequences=faults.sound(sequences))
+        if not selection.sequences:
+            raise UsageError(
+                f"dataset {key} would be empty: every reference is faulty: trace {ids[0]}: "
+                f"{reasons[0]}",
+                "mend them, or say --keep-faulty",
+            )
+        report = {"count": faults.count, "kept": keep_faulty, "first": first}
+        return selection, {"faulty": report}
 
     def _publish(
         self,
@@ -125,11 +167,6 @@ class Datasets:
         on_progress: Progress | None,
     ) -> DatasetManifest:
         """Write a selection as a dataset, and tell the observers if it is new."""
-        if not selection.sequences:
-            raise UsageError(
-                f"dataset {fields['dataset_key']} would be empty: no trace matches",
-                "see: tunix-rt traces list",
-            )
         created_at = now()
         complete = {
             **fields,
@@ -200,7 +237,7 @@ class Datasets:
     def overlap(self, first: str, second: str) -> int:
         """Number of items of ``second`` whose question is also asked in ``first``.
 
-        Questions are compared by their normalised text: white space and Unicode form aside.
+        Questions are compared by their normalised text: white space, case and Unicode form aside.
         """
         asked = {_question(item.trace) for item in self.items(first)}
         return sum(_question(item.trace) in asked for item in self.items(second))
@@ -282,6 +319,12 @@ def _origin(
     return mixed if import_id is None else {**mixed, "import_id": import_id}
 
 
+def _shifted(on_progress: Progress | None, part: int) -> Progress | None:
+    """Progress of one of two parts of the work, as that of the whole."""
+    if on_progress is None:
+        return None
+    return lambda done, total: on_progress((part * total + done) // 2, total)
+
+
 def _question(trace: Trace) -> bytes:
-    text = " ".join(unicodedata.normalize("NFC", trace.prompt).split())
-    return hashlib.sha256(text.encode()).digest()
+    return hashlib.sha256(normal_question(trace.prompt).encode()).digest()

@@ -21,6 +21,7 @@ from tunix_core.evaluation.shown_steps import ShownSteps
 from tunix_core.evaluation.verdicts import RunVerdict, decide
 from tunix_core.evaluators import USUAL_JUDGE, USUAL_JUDGES
 from tunix_core.plugins import Plugins, ProvidedEvaluator
+from tunix_core.plugins.tools import PluginTools
 from tunix_core.protocols import Evaluator, GenerationConfig
 from tunix_core.records import TERMINAL_STATUSES, Evaluation, Item, Run, Score
 from tunix_core.runs import Runs
@@ -290,7 +291,7 @@ class Evaluations:
         has_model: bool = True,
     ) -> Evaluation:
         contribution = provided.contribution
-        evaluator: Evaluator = provided.create()
+        evaluator: Evaluator = provided.create(tools=PluginTools(self._plugins))
         if not has_model:
             evaluator = NothingSaid(evaluator)
         path = self._items_path(provided, predictions, items)

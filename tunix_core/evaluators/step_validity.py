@@ -1,4 +1,4 @@
-"""Do the equations that are shown hold?"""
+"""Do the steps that are shown hold?"""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from fractions import Fraction
 from attrs import frozen
 
 from tunix_core.evaluators.common import labels, scorecard
+from tunix_core.evaluators.generator_checks import GeneratorChecks, shown_reasoning
+from tunix_core.protocols import Tools
 from tunix_core.records import Completion, Item, Score, Scorecard
-from tunix_core.rendering import extract_work
 
 MAX_DIGITS = 60
 MAX_TOKENS = 200
@@ -135,25 +136,46 @@ class _Parser:
 
 
 class StepValidity:
-    """The share of the equations shown in the reasoning that hold; none shown, no score."""
+    """The share of the steps shown in the reasoning that hold; none shown, no score.
+
+    Args:
+        tools: Where the generators are: what one of them made is judged by its ``check``,
+            everything else by the equations that it shows.
+    """
+
+    def __init__(self, tools: Tools | None = None) -> None:
+        self._checks = GeneratorChecks(tools)
 
     def score(self, item: Item, completion: Completion) -> Score:
-        """Judge one completion; the details list the equations that do not hold."""
-        work = extract_work(completion.text)
-        shown = list(equations(completion.text if work is None else work.reasoning))
-        wrong = [equation.text for equation in shown if not equation.holds]
-        value = None if not shown else 1 - len(wrong) / len(shown)
-        return Score(item.id, value, {"equations": len(shown), "wrong": wrong}, labels(item))
+        """Judge one completion.
+
+        The details say which judge it was, ``check`` or ``equations``, how many steps are right and
+        wrong, with the wrong ones; a step that is missing is a wrong one.
+        """
+        reasoning = shown_reasoning(completion.text)
+        verdicts = self._checks.steps(item, reasoning)
+        if verdicts is None:
+            judge = "equations"
+            shown = list(equations(reasoning))
+            wrong = [equation.text for equation in shown if not equation.holds]
+            right = len(shown) - len(wrong)
+        else:
+            judge = "check"
+            wrong = [f"{v.text.strip()}: {v.reason}".lstrip(": ") for v in verdicts if not v.ok]
+            right = len(verdicts) - len(wrong)
+        value = right / (right + len(wrong)) if right or wrong else None
+        return Score(item.id, value, {"judge": judge, "right": right, "wrong": wrong}, labels(item))
 
     def aggregate(self, scores: Sequence[Score]) -> Scorecard:
-        """The mean share over the items that show equations.
+        """The mean share over the items that show steps.
 
         Metrics: ``shown`` is the share of items that show any, ``all_hold`` the share of those
-        whose equations all hold.
+        whose steps all hold, ``checked`` the share of items whose generator was the judge.
         """
         judged = [score.value for score in scores if score.value is not None]
         metrics = {
             "shown": len(judged) / max(len(scores), 1),
             "all_hold": sum(value == 1.0 for value in judged) / max(len(judged), 1),
+            "checked": sum(s.details.get("judge") == "check" for s in scores) / max(len(scores), 1),
         }
         return scorecard(scores, metrics)

@@ -20,7 +20,7 @@ from tunix_core.plugins.loading import PluginRecord
 
 if TYPE_CHECKING:
     from tunix_core.contributions import EvaluatorContribution, TrainerContribution
-    from tunix_core.protocols import Evaluator, Trainer
+    from tunix_core.protocols import Evaluator, Tools, Trainer
 
 
 @frozen
@@ -83,12 +83,20 @@ class Provided(Generic[T, C]):
         factory: Callable[..., Any] = self._resolve(self.contribution.factory)
         return factory
 
-    def create(self, settings: Any = None, *, directory: Path | None = None) -> T:
+    def create(
+        self,
+        settings: Any = None,
+        *,
+        directory: Path | None = None,
+        tools: Tools | None = None,
+    ) -> T:
         """The object behind the contribution.
 
         Args:
             settings: As for :meth:`config`; what takes no config has them checked all the same.
             directory: What a registry may use.
+            tools: What an evaluator that asks for them may use; without them it does what it can
+                do alone.
 
         Raises:
             UsageError: A setting was refused, or the plugin's installation is incomplete.
@@ -99,11 +107,12 @@ class Provided(Generic[T, C]):
             return self._checked(factory)
         if takes == "directory":
             return self._checked(factory(directory))
+        handed = {"tools": tools} if getattr(self.contribution, "tools", False) else {}
         if takes == "nothing" or self.contribution.config is None:
             if settings:
                 self.config(settings)
-            return self._checked(factory())
-        return self._checked(factory(self.config(settings)))
+            return self._checked(factory(**handed))
+        return self._checked(factory(self.config(settings), **handed))
 
     def _checked(self, made: Any) -> T:
         problem = _mismatch(made, self.kind.protocol)

@@ -1,4 +1,4 @@
-"""What a trainer is handed: the evaluators and generators of the same workspace."""
+"""What trainers and evaluators are handed: evaluators and generators of the same workspace."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PluginTools:
     plugins: Plugins
 
     def evaluator(self, name: str, settings: Mapping[str, Any] | None = None) -> Evaluator:
-        return self.plugins.find(EVALUATOR, name).create(settings)
+        return self.plugins.find(EVALUATOR, name).create(settings, tools=self)
 
     def generator(self, name: str, settings: Mapping[str, Any] | None = None) -> Generator:
         return self.plugins.find(GENERATOR, name).create(settings)

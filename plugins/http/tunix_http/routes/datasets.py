@@ -59,6 +59,7 @@ def build(workspace: Workspace, call: Call) -> DatasetBuilt:
         parent_dataset_id=wanted.parent_dataset_id,
         training_run_id=wanted.training_run_id,
         provenance=wanted.provenance,
+        keep_faulty=wanted.keep_faulty,
         on_progress=call.services.keep_on,
     )
     path = workspace.paths.dataset(manifest.dataset_key) / MANIFEST

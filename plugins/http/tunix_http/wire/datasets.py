@@ -13,7 +13,8 @@ class BuildRequest(BaseModel):
     """Which traces a dataset shall hold.
 
     ``filters`` are top-level keys of ``meta`` with the values they must equal; ``random`` needs
-    a ``seed``; ``provenance`` is merged over the generated provenance.
+    a ``seed``; ``provenance`` is merged over the generated provenance. References whose own answer
+    would count as wrong, or that contradict each other, are left out unless ``keep_faulty``.
     """
 
     dataset_name: str = Field(min_length=1, max_length=128)
@@ -26,10 +27,14 @@ class BuildRequest(BaseModel):
     parent_dataset_id: str | None = Field(None, max_length=256)
     training_run_id: str | None = Field(None, max_length=128)
     provenance: dict[str, Any] = {}
+    keep_faulty: bool = False
 
 
 class DatasetBuilt(BaseModel):
-    """The dataset; off loopback ``manifest_path`` is relative to the workspace."""
+    """The dataset; off loopback ``manifest_path`` is relative to the workspace.
+
+    The manifest names the first faulty references under ``provenance.faulty``.
+    """
 
     dataset_key: str
     build_id: Id
