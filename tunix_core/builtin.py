@@ -39,8 +39,9 @@ def tunix_evaluators() -> list[EvaluatorContribution]:
         ),
         EvaluatorContribution(
             name="step_validity",
-            summary="Every equation shown in the reasoning holds",
+            summary="The equations shown in the reasoning hold",
             factory="tunix_core.evaluators.step_validity:StepValidity",
+            version="2",
         ),
     ]
 

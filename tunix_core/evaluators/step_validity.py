@@ -2,158 +2,79 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from fractions import Fraction
+from collections.abc import Iterable, Sequence
 
-from attrs import frozen
-
-from tunix_core.evaluators.common import labels, scorecard
+from tunix_core.evaluators.arithmetic import Equation, equations, read
+from tunix_core.evaluators.common import UNREAD_SHARE, labels, scorecard
 from tunix_core.records import Completion, Item, Score, Scorecard
 from tunix_core.rendering import extract_work
 
-MAX_DIGITS = 60
-MAX_TOKENS = 200
+__all__ = ["Equation", "StepValidity", "earning", "equations"]
 
-_TOKEN = re.compile(r"\s*(?:(\d+(?:,\d{3})*(?:\.\d+)?)|([-+*/%^()×÷·−]))")
-_SIDE = r"[\d(][\d.,\s()+*/%×÷·−-]*"
-_EQUATION = re.compile(rf"(?<![\w.])-?{_SIDE}(?:=\s*-?{_SIDE})+")
-_SAME = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-"})
+# So many wrong equations are told, and so many characters of each.
+MAX_TOLD = 20
+MAX_CHARS = 200
 
 
-class _NotArithmeticError(Exception):
-    """The text is no arithmetic expression of bounded size."""
+def earning(judged: Iterable[Equation], prompt: str) -> list[Equation]:
+    """The equations that count: none twice, none that says nothing, none that the prompt says.
 
-
-@frozen
-class Equation:
-    """An equation found in a text.
-
-    Args:
-        text: As it stands there.
-        holds: Whether all its sides are equal.
+    What is wrong counts in any case, and once.
     """
-
-    text: str
-    holds: bool
-
-
-def equations(text: str) -> Iterator[Equation]:
-    """Every equation between arithmetic expressions, line by line, checked exactly."""
-    for line in text.splitlines():
-        for match in _EQUATION.finditer(line):
-            found = match.group().strip().rstrip(".,")
-            try:
-                sides = [evaluate(side) for side in found.split("=")]
-            except _NotArithmeticError:
-                continue
-            yield Equation(found, all(side == sides[0] for side in sides))
-
-
-def evaluate(expression: str) -> Fraction:
-    """The exact value of an expression of numbers, ``+ - * / %`` and parentheses.
-
-    Raises:
-        _NotArithmeticError: It is none, divides by zero, or is too large.
-    """
-    parser = _Parser(_tokens(expression))
-    value = parser.sum()
-    if not parser.done():
-        raise _NotArithmeticError(expression)
-    return value
-
-
-def _tokens(expression: str) -> list[str]:
-    text = expression.translate(_SAME).strip()
-    tokens: list[str] = []
-    place = 0
-    while place < len(text):
-        match = _TOKEN.match(text, place)
-        if match is None or len(tokens) >= MAX_TOKENS:
-            raise _NotArithmeticError(expression)
-        tokens.append((match.group(1) or match.group(2)).replace(",", ""))
-        place = match.end()
-    return tokens
-
-
-class _Parser:
-    """Recursive descent over ``sum -> product -> factor``."""
-
-    def __init__(self, tokens: list[str]) -> None:
-        self._tokens = tokens
-        self._place = 0
-        self._depth = 0
-
-    def done(self) -> bool:
-        return self._place == len(self._tokens)
-
-    def _next(self, *wanted: str) -> str | None:
-        if not self.done() and self._tokens[self._place] in wanted:
-            self._place += 1
-            return self._tokens[self._place - 1]
-        return None
-
-    def sum(self) -> Fraction:
-        value = self._product()
-        while sign := self._next("+", "-"):
-            other = self._product()
-            value = value + other if sign == "+" else value - other
-        return value
-
-    def _product(self) -> Fraction:
-        value = self._factor()
-        while sign := self._next("*", "/", "%"):
-            other = self._factor()
-            if sign == "*":
-                value *= other
-            elif other == 0:
-                raise _NotArithmeticError("division by zero")
-            else:
-                value = value / other if sign == "/" else value % other
-            if len(str(value.numerator)) > MAX_DIGITS:
-                raise _NotArithmeticError("too large")
-        return value
-
-    def _factor(self) -> Fraction:
-        if self._next("-"):
-            return -self._factor()
-        if self._next("("):
-            self._depth += 1
-            if self._depth > 50:
-                raise _NotArithmeticError("too deep")
-            value = self.sum()
-            if not self._next(")"):
-                raise _NotArithmeticError("unclosed")
-            return value
-        if self.done() or not self._tokens[self._place][0].isdigit():
-            raise _NotArithmeticError("no number")
-        token = self._tokens[self._place]
-        self._place += 1
-        if len(token) > MAX_DIGITS:
-            raise _NotArithmeticError("too large")
-        return Fraction(token)
+    said = {equation.key for equation in equations(prompt)}
+    found = {equation.key: equation for equation in judged}
+    return [
+        equation
+        for key, equation in found.items()
+        if not equation.holds or not (equation.trivial or key in said)
+    ]
 
 
 class StepValidity:
-    """The share of the equations shown in the reasoning that hold; none shown, no score."""
+    """The share of the equations shown in the reasoning that hold.
+
+    An equation that cannot be read is neither right nor wrong, and is counted as unread. Where
+    the reference shows equations, reasoning that shows none that can be read gets 0.0; where
+    neither does there is no score.
+    """
 
     def score(self, item: Item, completion: Completion) -> Score:
-        """Judge one completion; the details list the equations that do not hold."""
+        """Judge one completion; the details count its equations and tell the wrong ones."""
         work = extract_work(completion.text)
-        shown = list(equations(completion.text if work is None else work.reasoning))
-        wrong = [equation.text for equation in shown if not equation.holds]
-        value = None if not shown else 1 - len(wrong) / len(shown)
-        return Score(item.id, value, {"equations": len(shown), "wrong": wrong}, labels(item))
+        reading = read(completion.text if work is None else work.reasoning)
+        shown = earning(reading.judged, item.prompt)
+        wrong = [equation.text[:MAX_CHARS] for equation in shown if not equation.holds]
+        if shown:
+            value: float | None = 1 - len(wrong) / len(shown)
+        else:
+            value = 0.0 if _shows(item) else None
+        details = {
+            "equations": len(shown),
+            "right": len(shown) - len(wrong),
+            "unread": reading.unread,
+            "wrong": wrong[:MAX_TOLD],
+        }
+        return Score(item.id, value, details, labels(item))
 
     def aggregate(self, scores: Sequence[Score]) -> Scorecard:
-        """The mean share over the items that show equations.
+        """The mean share over the items that show equations, or should.
 
-        Metrics: ``shown`` is the share of items that show any, ``all_hold`` the share of those
-        whose equations all hold.
+        Metrics: ``shown`` is the share of items that show any that can be read, ``all_hold`` the
+        share of scored items whose equations all hold, ``unread_share`` that of all equations
+        that could not be read.
         """
         judged = [score.value for score in scores if score.value is not None]
+        shown = [int(score.details.get("equations", 0)) for score in scores]
+        unread = sum(int(score.details.get("unread", 0)) for score in scores)
         metrics = {
-            "shown": len(judged) / max(len(scores), 1),
+            "shown": sum(count > 0 for count in shown) / max(len(scores), 1),
             "all_hold": sum(value == 1.0 for value in judged) / max(len(judged), 1),
+            UNREAD_SHARE: unread / max(sum(shown) + unread, 1),
         }
         return scorecard(scores, metrics)
+
+
+def _shows(item: Item) -> bool:
+    """Whether the reference shows an equation that counts."""
+    work = "\n".join(step.content for step in item.trace.steps)
+    return bool(earning(read(work).judged, item.prompt))
