@@ -212,14 +212,21 @@ HOSTILE = [
 ]
 
 
+def seconds(text: str) -> float:
+    started = time.process_time()
+    read(text)
+    return time.process_time() - started
+
+
 @pytest.mark.parametrize("piece", HOSTILE)
-@pytest.mark.parametrize("rest", ["", " = 5"])
-def test_time_grows_with_the_length_of_the_text_and_no_faster(piece: str, rest: str) -> None:
-    def seconds(size: int) -> float:
-        text = f"1 {piece * (size // len(piece))}{rest}"
-        started = time.process_time()
-        read(text)
-        return time.process_time() - started
+def test_time_grows_with_the_length_of_the_text_and_no_faster(piece: str) -> None:
+    def spent(size: int) -> float:
+        return seconds(f"1 {piece * (size // len(piece))} = 5")
 
     # Ten times the text may take thirty times as long, where squares would take a hundred.
-    assert seconds(1_000_000) < 30 * max(seconds(100_000), 0.02)
+    assert spent(150_000) < 30 * max(spent(15_000), 0.005)
+
+
+def test_a_megabyte_of_everything_takes_no_longer_than_its_parts() -> None:
+    line = " ".join(HOSTILE).replace("\n", "")
+    assert seconds(line * (1_000_000 // len(line))) < 30 * seconds(line * (100_000 // len(line)))
