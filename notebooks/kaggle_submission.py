@@ -331,6 +331,7 @@ print(*sorted(str(path.relative_to(working)) for path in submission.rglob("*")),
 # %%
 from tunix_core.protocols import GenerationConfig
 from tunix_core.records import Evaluation
+from tunix_core.rich.readable import standing
 
 generation = GenerationConfig(max_new_tokens=recipe["max_new_tokens"])
 
@@ -343,7 +344,7 @@ def evaluate(model: Run) -> list[Evaluation]:
 
 def say_scores(evaluations: list[Evaluation]) -> None:
     """Print the score of each evaluator."""
-    print(*(f"{held.evaluator}: {held.score}" for held in evaluations), sep="\n")
+    print(*(f"{held.evaluator}: {standing(held.scorecard)}" for held in evaluations), sep="\n")
 
 
 after = evaluate(trained)

@@ -128,6 +128,7 @@ trained
 
 # %%
 from tunix_core.protocols import GenerationConfig
+from tunix_core.rich.readable import standing
 
 for run in (untrained, trained):
     answers = ws.predictions.create(
@@ -148,7 +149,7 @@ before, after = (
     ws.evaluations.run(run.id, test_data.dataset_key, judges) for run in (untrained, trained)
 )
 for was, now in zip(before, after, strict=True):
-    print(f"{now.evaluator}: {was.score} before, {now.score} after")
+    print(f"{now.evaluator}: {standing(was.scorecard)} before, {standing(now.scorecard)} after")
 constant = after[0].scorecard.metrics["constant_answer_baseline"]
 print(f"always the most frequent answer: {constant:.3f}")
 after[0]

@@ -44,14 +44,18 @@ def lose_lease(workspace: Workspace, run_id: str) -> None:
     assert workspace.store.runs.heartbeat(workspace.runs.get(run_id), lease_s=-1.0) is not None
 
 
-def write_traces(path: Path, count: int, answer: Callable[[int], str] = str) -> Path:
-    """Write ``count`` small valid traces as JSON lines."""
+def write_traces(
+    path: Path, count: int, answer: Callable[[int], str] = str, says: str = "="
+) -> Path:
+    """Write ``count`` small valid traces as JSON lines; ``says`` joins question and result."""
     with path.open("w", encoding="utf-8") as out:
         for number in range(count):
             trace = {
                 "trace_version": "1.0",
                 "prompt": f"What follows {number}?",
-                "steps": [{"i": 0, "type": "compute", "content": f"{number} + 1 = {number + 1}"}],
+                "steps": [
+                    {"i": 0, "type": "compute", "content": f"{number} + 1 {says} {number + 1}"}
+                ],
                 "final_answer": answer(number + 1),
                 "meta": {"source": "tests", "family": "successor", "topic": number % 3},
             }

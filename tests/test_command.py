@@ -35,7 +35,7 @@ def trace(number: int) -> dict[str, Any]:
         "prompt": f"A train of {cars} cars – n° {number} – loses 2. How many remain? 🚂",
         "steps": [
             {"i": 0, "type": "decompose", "content": "Take away the cars that were lost."},
-            {"i": 1, "type": "compute", "content": f"{cars} - 2 = {number}"},
+            {"i": 1, "type": "compute", "content": f"{cars} without 2: {number}"},
         ],
         "final_answer": "7" if number % 2 else str(number),
         "meta": {"source": "railway", "family": "trains", "line": {"gauge": 1435.5}},

@@ -35,7 +35,7 @@ def trained(workspace: Workspace, dataset: str = SUCCESSORS, **settings: Any) ->
 @pytest.fixture
 def workspace(counting_workspace: Workspace, tmp_path: Path) -> Workspace:
     """As the counting workspace, with a dataset ``same-v1`` whose answers are all alike."""
-    file = write_traces(tmp_path / "same.jsonl", 30, lambda _: "always")
+    file = write_traces(tmp_path / "same.jsonl", 30, lambda _: "always", says="then")
     report = counting_workspace.traces.import_file(file, source="same")
     counting_workspace.datasets.build("same", "v1", import_id=report.import_id)
     return counting_workspace

@@ -74,8 +74,8 @@ def test_judging_makes_the_answers_that_are_missing(workspace: Workspace) -> Non
     assert evaluations.metrics(made)["answer_correctness"] == 1.0
     assert evaluations.metrics(made)["constant_answer_baseline"] == 1.0
     steps = evaluations.judge(run.id, "step_validity")
-    assert (steps.score, steps.verdict) == (None, "uncertain")
-    assert "step_validity" not in evaluations.metrics(steps)
+    assert (steps.score, steps.verdict) == (0.0, "fail"), "its references show equations"
+    assert evaluations.metrics(steps)["unread_share"] == 0.0
 
 
 def test_answers_that_are_there_are_judged_however_they_were_sampled(

@@ -247,8 +247,8 @@ def _evaluate(
     return tuple(workspace.evaluations.run(run.id, dataset_key))
 
 
-def _scores(evaluations: Iterable[Evaluation]) -> dict[str, float]:
-    return {e.evaluator.rpartition("/")[2]: float(e.score or 0.0) for e in evaluations}
+def _scores(evaluations: Iterable[Evaluation]) -> dict[str, float | None]:
+    return {e.evaluator.rpartition("/")[2]: e.score for e in evaluations}
 
 
 def _examples(workspace: Workspace, evaluation: Evaluation) -> tuple[JudgedItem, ...]:

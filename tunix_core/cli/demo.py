@@ -11,11 +11,13 @@ import click
 from tunix_core.cli.evaluations import leaderboard_rows
 from tunix_core.cli.kit import emit, json_option, pass_workspace, print_table, say
 from tunix_core.cli.progress import Progress, TrainingProgress
+from tunix_core.contributions import bare_name
 from tunix_core.demo import DemoConfig, DemoResult, run_demo
 from tunix_core.errors import UsageError
 from tunix_core.evaluators import USUAL_JUDGE
 from tunix_core.records import Run
 from tunix_core.rich.plots import plot_outcome
+from tunix_core.rich.readable import standing
 from tunix_core.workspace import Workspace
 
 LEADERBOARD_ROWS = 5
@@ -111,11 +113,14 @@ def _print_result(workspace: Workspace, result: DemoResult, picture: str) -> Non
         for line in judged.answers[0].completion.text.splitlines():
             click.echo(f"    {line}")
         click.echo("")
-    after = summary["after"]
     print_table(
         [
-            {"score": name, "before": f"{value:.3f}", "after": f"{after[name]:.3f}"}
-            for name, value in summary["before"].items()
+            {
+                "score": bare_name(after.evaluator),
+                "before": standing(before.scorecard),
+                "after": standing(after.scorecard),
+            }
+            for before, after in zip(result.before, result.after, strict=True)
         ]
     )
     dataset = result.after[0].dataset_key

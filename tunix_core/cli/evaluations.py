@@ -17,6 +17,7 @@ from tunix_core.errors import InvalidRecordError, UsageError
 from tunix_core.evaluators import USUAL_JUDGE, USUAL_JUDGES
 from tunix_core.protocols import GenerationConfig
 from tunix_core.records import Estimate, Evaluation
+from tunix_core.rich.readable import coverage
 from tunix_core.workspace import Workspace
 
 _TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"])
@@ -190,6 +191,7 @@ def _row(evaluation: Evaluation) -> dict[str, Any]:
         "dataset": evaluation.dataset_key,
         "evaluator": evaluation.evaluator.removeprefix("tunix-core/"),
         **_estimate(evaluation.scorecard.overall),
+        "n": coverage(evaluation.scorecard),
         "evaluation": evaluation.id,
     }
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from tunix_core.evaluators.statistics import estimate, grouped
 from tunix_core.records import Item, Score, Scorecard
 
+# The metric of what an evaluator could not read, which is shown beside its score.
+UNREAD_SHARE = "unread_share"
 LABELS = ("category", "family", "difficulty")
 
 

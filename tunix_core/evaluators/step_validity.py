@@ -1,146 +1,47 @@
-"""Do the steps that are shown hold?"""
+"""How much of the shown work holds: by the generator that made the item, else by its equations."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from fractions import Fraction
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from attrs import frozen
-
-from tunix_core.evaluators.common import labels, scorecard
+from tunix_core.evaluators.arithmetic import Equation, equations, read
+from tunix_core.evaluators.common import UNREAD_SHARE, labels, scorecard
 from tunix_core.evaluators.generator_checks import GeneratorChecks, shown_reasoning
 from tunix_core.protocols import Tools
-from tunix_core.records import Completion, Item, Score, Scorecard
+from tunix_core.records import Completion, Item, Score, Scorecard, StepVerdict
 
-MAX_DIGITS = 60
-MAX_TOKENS = 200
+__all__ = ["Equation", "StepValidity", "earning", "equations"]
 
-_TOKEN = re.compile(r"\s*(?:(\d+(?:,\d{3})*(?:\.\d+)?)|([-+*/%^()×÷·−]))")
-_SIDE = r"[\d(][\d.,\s()+*/%×÷·−-]*"
-_EQUATION = re.compile(rf"(?<![\w.])-?{_SIDE}(?:=\s*-?{_SIDE})+")
-_SAME = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-"})
+# So many wrong steps are told, and so many characters of each.
+MAX_TOLD = 20
+MAX_CHARS = 200
 
 
-class _NotArithmeticError(Exception):
-    """The text is no arithmetic expression of bounded size."""
+def earning(judged: Iterable[Equation], prompt: str) -> list[Equation]:
+    """The equations that count: none twice, none that says nothing, none that the prompt says.
 
-
-@frozen
-class Equation:
-    """An equation found in a text.
-
-    Args:
-        text: As it stands there.
-        holds: Whether all its sides are equal.
+    What is wrong counts in any case, and once.
     """
-
-    text: str
-    holds: bool
-
-
-def equations(text: str) -> Iterator[Equation]:
-    """Every equation between arithmetic expressions, line by line, checked exactly."""
-    for line in text.splitlines():
-        for match in _EQUATION.finditer(line):
-            found = match.group().strip().rstrip(".,")
-            try:
-                sides = [evaluate(side) for side in found.split("=")]
-            except _NotArithmeticError:
-                continue
-            yield Equation(found, all(side == sides[0] for side in sides))
-
-
-def evaluate(expression: str) -> Fraction:
-    """The exact value of an expression of numbers, ``+ - * / %`` and parentheses.
-
-    Raises:
-        _NotArithmeticError: It is none, divides by zero, or is too large.
-    """
-    parser = _Parser(_tokens(expression))
-    value = parser.sum()
-    if not parser.done():
-        raise _NotArithmeticError(expression)
-    return value
-
-
-def _tokens(expression: str) -> list[str]:
-    text = expression.translate(_SAME).strip()
-    tokens: list[str] = []
-    place = 0
-    while place < len(text):
-        match = _TOKEN.match(text, place)
-        if match is None or len(tokens) >= MAX_TOKENS:
-            raise _NotArithmeticError(expression)
-        tokens.append((match.group(1) or match.group(2)).replace(",", ""))
-        place = match.end()
-    return tokens
-
-
-class _Parser:
-    """Recursive descent over ``sum -> product -> factor``."""
-
-    def __init__(self, tokens: list[str]) -> None:
-        self._tokens = tokens
-        self._place = 0
-        self._depth = 0
-
-    def done(self) -> bool:
-        return self._place == len(self._tokens)
-
-    def _next(self, *wanted: str) -> str | None:
-        if not self.done() and self._tokens[self._place] in wanted:
-            self._place += 1
-            return self._tokens[self._place - 1]
-        return None
-
-    def sum(self) -> Fraction:
-        value = self._product()
-        while sign := self._next("+", "-"):
-            other = self._product()
-            value = value + other if sign == "+" else value - other
-        return value
-
-    def _product(self) -> Fraction:
-        value = self._factor()
-        while sign := self._next("*", "/", "%"):
-            other = self._factor()
-            if sign == "*":
-                value *= other
-            elif other == 0:
-                raise _NotArithmeticError("division by zero")
-            else:
-                value = value / other if sign == "/" else value % other
-            if len(str(value.numerator)) > MAX_DIGITS:
-                raise _NotArithmeticError("too large")
-        return value
-
-    def _factor(self) -> Fraction:
-        if self._next("-"):
-            return -self._factor()
-        if self._next("("):
-            self._depth += 1
-            if self._depth > 50:
-                raise _NotArithmeticError("too deep")
-            value = self.sum()
-            if not self._next(")"):
-                raise _NotArithmeticError("unclosed")
-            return value
-        if self.done() or not self._tokens[self._place][0].isdigit():
-            raise _NotArithmeticError("no number")
-        token = self._tokens[self._place]
-        self._place += 1
-        if len(token) > MAX_DIGITS:
-            raise _NotArithmeticError("too large")
-        return Fraction(token)
+    said = {equation.key for equation in equations(prompt)}
+    found = {equation.key: equation for equation in judged}
+    return [
+        equation
+        for key, equation in found.items()
+        if not equation.holds or not (equation.trivial or key in said)
+    ]
 
 
 class StepValidity:
-    """The share of the steps shown in the reasoning that hold; none shown, no score.
+    """The share of the steps shown in the reasoning that hold.
+
+    Where the item's generator is known its ``check`` is the judge, and a step that is missing is
+    a wrong one. Elsewhere equations are: one that cannot be read is neither right nor wrong, and is
+    counted as unread; where the reference shows equations, reasoning that shows none that can be
+    read gets 0.0; where neither does there is no score.
 
     Args:
-        tools: Where the generators are: what one of them made is judged by its ``check``,
-            everything else by the equations that it shows.
+        tools: Where the generators are; without them equations judge everything.
     """
 
     def __init__(self, tools: Tools | None = None) -> None:
@@ -149,33 +50,62 @@ class StepValidity:
     def score(self, item: Item, completion: Completion) -> Score:
         """Judge one completion.
 
-        The details say which judge it was, ``check`` or ``equations``, how many steps are right and
-        wrong, with the wrong ones; a step that is missing is a wrong one.
+        The details say which judge it was, ``check`` or ``equations``, count its steps, those that
+        are right and those that were not read, and tell the wrong ones.
         """
         reasoning = shown_reasoning(completion.text)
         verdicts = self._checks.steps(item, reasoning)
         if verdicts is None:
-            judge = "equations"
-            shown = list(equations(reasoning))
-            wrong = [equation.text for equation in shown if not equation.holds]
-            right = len(shown) - len(wrong)
+            value, details = _by_equations(item, reasoning)
         else:
-            judge = "check"
-            wrong = [f"{v.text.strip()}: {v.reason}".lstrip(": ") for v in verdicts if not v.ok]
-            right = len(verdicts) - len(wrong)
-        value = right / (right + len(wrong)) if right or wrong else None
-        return Score(item.id, value, {"judge": judge, "right": right, "wrong": wrong}, labels(item))
+            value, details = _by_check(verdicts)
+        return Score(item.id, value, details, labels(item))
 
     def aggregate(self, scores: Sequence[Score]) -> Scorecard:
-        """The mean share over the items that show steps.
+        """The mean share over the items that show steps, or should.
 
-        Metrics: ``shown`` is the share of items that show any, ``all_hold`` the share of those
-        whose steps all hold, ``checked`` the share of items whose generator was the judge.
+        Metrics: ``shown`` is the share of items that show any that can be read, ``all_hold`` the
+        share of scored items whose steps all hold, ``checked`` the share of items whose generator
+        was the judge, ``unread_share`` that of all steps that could not be read.
         """
         judged = [score.value for score in scores if score.value is not None]
+        shown = [int(score.details.get("steps", 0)) for score in scores]
+        unread = sum(int(score.details.get("unread", 0)) for score in scores)
+        checked = sum(score.details.get("judge") == "check" for score in scores)
         metrics = {
-            "shown": len(judged) / max(len(scores), 1),
+            "shown": sum(count > 0 for count in shown) / max(len(scores), 1),
             "all_hold": sum(value == 1.0 for value in judged) / max(len(judged), 1),
-            "checked": sum(s.details.get("judge") == "check" for s in scores) / max(len(scores), 1),
+            "checked": checked / max(len(scores), 1),
+            UNREAD_SHARE: unread / max(sum(shown) + unread, 1),
         }
         return scorecard(scores, metrics)
+
+
+def _by_check(verdicts: Sequence[StepVerdict]) -> tuple[float | None, dict[str, Any]]:
+    wrong = [f"{v.text.strip()}: {v.reason}".lstrip(": ") for v in verdicts if not v.ok]
+    shown = sum(bool(verdict.text.strip()) for verdict in verdicts)
+    details = _details("check", shown, len(verdicts) - len(wrong), 0, wrong)
+    return (1 - len(wrong) / len(verdicts) if verdicts else None), details
+
+
+def _by_equations(item: Item, reasoning: str) -> tuple[float | None, dict[str, Any]]:
+    reading = read(reasoning)
+    shown = earning(reading.judged, item.prompt)
+    wrong = [equation.text for equation in shown if not equation.holds]
+    details = _details("equations", len(shown), len(shown) - len(wrong), reading.unread, wrong)
+    if shown:
+        return 1 - len(wrong) / len(shown), details
+    return (0.0 if _shows(item) else None), details
+
+
+def _details(
+    judge: str, steps: int, right: int, unread: int, wrong: Sequence[str]
+) -> dict[str, Any]:
+    told = [text[:MAX_CHARS] for text in wrong[:MAX_TOLD]]
+    return {"judge": judge, "steps": steps, "right": right, "unread": unread, "wrong": told}
+
+
+def _shows(item: Item) -> bool:
+    """Whether the reference shows an equation that counts."""
+    work = "\n".join(step.content for step in item.trace.steps)
+    return bool(earning(read(work).judged, item.prompt))

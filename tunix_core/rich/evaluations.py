@@ -23,7 +23,7 @@ from tunix_core.rich.markup import (
     table,
     whole,
 )
-from tunix_core.rich.readable import bare, figure, short, when
+from tunix_core.rich.readable import bare, coverage, figure, short, when
 from tunix_core.rich.work import judged, work
 
 GROUPS = ("family", "category", "difficulty")
@@ -50,7 +50,7 @@ def _facts(evaluation: Evaluation) -> Iterator[tuple[str, Any]]:
     card = evaluation.scorecard
     yield "id", evaluation.id
     yield "score", estimate(card.overall) if card.overall.mean is not None else evaluation.score
-    yield "items", f"{card.overall.n:,} of {card.n_items:,} scored"
+    yield "items", f"{coverage(card)} (scored)"
     yield "verdict", evaluation.verdict
     for name, number in card.metrics.items():
         yield name.replace("_", " "), number

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tunix_core.evaluators.common import UNREAD_SHARE
+from tunix_core.records import Scorecard
+
 NOTHING = "–"
 
 
@@ -31,6 +34,20 @@ def figure(number: float | None, digits: int = 3) -> str:
         return f"{number:,.0f}"
     small = number != 0 and abs(number) < 0.001
     return f"{number:.{digits}g}" if small else f"{number:.{digits}f}"
+
+
+def coverage(card: Scorecard) -> str:
+    """How many items a score covers, and how much in them could not be read."""
+    n, items = card.overall.n, card.n_items
+    scored = f"{n:,}" if n == items else f"{n:,} of {items:,}"
+    unread = card.metrics.get(UNREAD_SHARE)
+    return scored if unread is None else f"{scored}, {unread:.0%} unread"
+
+
+def standing(card: Scorecard) -> str:
+    """A score with what it covers: ``0.849 (n = 333 of 500, 2% unread)``."""
+    mean = card.overall.mean
+    return f"{'none judged' if mean is None else figure(mean)} (n = {coverage(card)})"
 
 
 def value(anything: Any) -> str:

@@ -9,6 +9,7 @@ from tunix_core.contributions import EVALUATOR
 from tunix_core.errors import NotFoundError
 from tunix_core.evaluators import USUAL_JUDGE_FULL
 from tunix_core.records import Evaluation, Score
+from tunix_core.rich.readable import coverage
 from tunix_http.page.pages import Data, Page
 from tunix_http.page.panels import panels
 from tunix_http.page.query import Query, Window
@@ -54,6 +55,7 @@ def evaluation(workspace: Workspace, query: Query) -> Data:
     chosen = [score for score in scores if not wrong or _is_wrong(score)]
     return {
         "evaluation": held,
+        "coverage": coverage(held.scorecard),
         "run": workspace.runs.get(held.run_id),
         "show": "wrong" if wrong else "all",
         "total": len(scores),

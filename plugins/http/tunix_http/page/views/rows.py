@@ -8,6 +8,7 @@ from tunix_core import Workspace
 from tunix_core.datasets.files import MANIFEST
 from tunix_core.errors import IntegrityError, NotFoundError
 from tunix_core.records import TERMINAL_STATUSES, Evaluation, Run
+from tunix_core.rich.readable import coverage
 from tunix_core.runs.folder import RunProgress
 
 EXCERPT_CHARS = 140
@@ -60,6 +61,7 @@ def evaluation_row(run: Run, held: Evaluation) -> dict[str, Any]:
         "evaluator": held.evaluator,
         "dataset_key": held.dataset_key,
         "estimate": held.scorecard.overall,
+        "coverage": coverage(held.scorecard),
         "metrics": held.scorecard.metrics,
         "created_at": held.created_at,
     }
