@@ -16,6 +16,7 @@ from tunix_core.cli.progress import Progress
 from tunix_core.cli.traces import import_one, report_row, say_rejects
 from tunix_core.codec import unstructure
 from tunix_core.errors import UsageError
+from tunix_core.evaluators.answer_spec import TYPES
 from tunix_core.records import DatasetManifest
 from tunix_core.traces.exports import FORMATS
 from tunix_core.workspace import Workspace
@@ -38,6 +39,9 @@ def command() -> None:
 )
 @click.option("--seed", type=int, help="Seed of the random strategy.")
 @click.option("--limit", type=click.IntRange(1), help="How many; by default all that match.")
+@click.option(
+    "--answer-type", metavar="TYPE", help=f"For traces that name none: {', '.join(TYPES)}."
+)
 @json_option
 @pass_workspace
 def build(
@@ -51,6 +55,7 @@ def build(
     strategy: Any,
     seed: int | None,
     limit: int | None,
+    answer_type: str | None,
     as_json: bool,
 ) -> None:
     """Build an immutable dataset from stored traces.
@@ -70,6 +75,7 @@ def build(
             strategy=strategy,
             seed=seed,
             limit=limit,
+            answer_type=answer_type,
             on_progress=bar.reach,
         )
     _emit(workspace, manifest, as_json)

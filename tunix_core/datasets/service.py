@@ -11,12 +11,13 @@ from typing import Any
 
 from tunix_core.base.clock import new_id, now
 from tunix_core.base.paths import WorkspacePaths
-from tunix_core.codec import check_json
+from tunix_core.codec import check_json, trace_from_canonical, with_meta
 from tunix_core.datasets import reading
 from tunix_core.datasets.files import DATA, Progress, publish
 from tunix_core.datasets.reading import MAX_KEY_CHARS, is_key
 from tunix_core.datasets.selection import Selection, Strategy, choose, choose_mix
 from tunix_core.errors import IntegrityError, NotFoundError, UsageError
+from tunix_core.evaluators.answer_spec import answer_type as known_type
 from tunix_core.plugins import Plugins
 from tunix_core.records import DatasetManifest, Item, Trace
 from tunix_core.store import Store
@@ -71,6 +72,7 @@ class Datasets:
         parent_dataset_id: str | None = None,
         training_run_id: str | None = None,
         provenance: Mapping[str, Any] | None = None,
+        answer_type: str | None = None,
         on_progress: Progress | None = None,
     ) -> DatasetManifest:
         """Select traces and materialise them; newest first unless said otherwise.
@@ -90,13 +92,16 @@ class Datasets:
             parent_dataset_id: What it was made of.
             training_run_id: What it was made by.
             provenance: Merged over the generated provenance.
+            answer_type: How answers are compared, written into the meta of every line that does
+                not say so itself; a synonym such as ``numeric`` will do.
             on_progress: Called with (written, total).
 
         Returns:
             The manifest; of the dataset that is there already when it holds the same data.
 
         Raises:
-            UsageError: Nothing matches, or the request contradicts itself.
+            UsageError: Nothing matches, there is no such answer type, or the request contradicts
+                itself.
             NotFoundError: A trace id or import is unknown.
             ConflictError: The key is taken by other data.
             TunixError: The disk is full; nothing became visible.
@@ -109,11 +114,12 @@ class Datasets:
         }
         fields = named | {"dataset_key": dataset_key(name, version), "seed": seed, **kept}
         check_json([filters, provenance], "$", "filters or provenance")
+        answer_type = None if answer_type is None else known_type(answer_type)
         selection = self._select(
             filters or {}, trace_ids, import_id, mix, strategy=strategy, seed=seed, limit=limit
         )
         fields |= {"filters": dict(filters or {}), "selection_strategy": selection.strategy}
-        origin = _origin(mix, strategy, import_id)
+        origin = _origin(mix, strategy, import_id, answer_type)
         return self._publish(fields, selection, origin, provenance or {}, on_progress)
 
     def _publish(
@@ -150,6 +156,8 @@ class Datasets:
             "plugins": self._plugins.versions(),
         }
         lines = self._store.traces.lines(selection.sequences)
+        if "answer_type" in origin:
+            lines = _typed(lines, origin["answer_type"])
         manifest, is_new = publish(
             self._paths.datasets, complete, generated, provenance, lines, on_progress
         )
@@ -275,11 +283,27 @@ class Datasets:
 
 
 def _origin(
-    mix: Mapping[str, float] | None, strategy: Strategy, import_id: str | None
+    mix: Mapping[str, float] | None,
+    strategy: Strategy,
+    import_id: str | None,
+    answer_type: str | None,
 ) -> dict[str, Any]:
-    """What the provenance says of how traces were chosen."""
-    mixed = {} if mix is None else {"mix": dict(mix), "mix_strategy": strategy}
-    return mixed if import_id is None else {**mixed, "import_id": import_id}
+    """What the provenance says of how traces were chosen and what was added to them."""
+    return {
+        **({} if mix is None else {"mix": dict(mix), "mix_strategy": strategy}),
+        **({} if import_id is None else {"import_id": import_id}),
+        **({} if answer_type is None else {"answer_type": answer_type}),
+    }
+
+
+def _typed(lines: Iterator[tuple[str, str]], answer_type: str) -> Iterator[tuple[str, str]]:
+    """Lines of which each says how its answer is compared."""
+    for trace_id, text in lines:
+        meta = trace_from_canonical(text).meta
+        if (meta or {}).get("answer_type") is None:
+            typed = {**(meta or {}), "answer_type": answer_type}
+            text = with_meta(text.encode(), meta, typed).decode()
+        yield trace_id, text
 
 
 def _question(trace: Trace) -> bytes:
