@@ -1,7 +1,7 @@
 # Everything below sets itself up in .venv; it needs Python 3.11 or later and nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
-PLUGINS := compare http jax judges tensorboard tune ungar
+PLUGINS := compare http jax judges math_verify tensorboard tune ungar
 PACKAGES := tunix_core generators/tunix_generators $(foreach name,$(PLUGINS),plugins/$(name)/tunix_$(name))
 TESTS := tests generators/tests $(foreach name,$(PLUGINS),plugins/$(name)/tests)
 TESTS_documents := tests/documents

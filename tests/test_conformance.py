@@ -124,7 +124,7 @@ class TestAnswerCorrectness(EvaluatorConformance):
             (item("q", "a, b", answer_type="list"), completion("b, a", prompt="q")),
             (item("q", "Anna"), completion("Hanna", prompt="q")),
             (item("q", "Anna"), completion("not Anna", prompt="q")),
-            (item("q", "12"), Completion("item q", "12")),
+            (item("q", "12"), Completion("item q", "I count 12, or so")),
             (item("q", "12"), Completion("item q", "")),
         ]
 

@@ -211,3 +211,22 @@ def test_an_unknown_dataset_is_named_with_the_closest(workspace: Workspace) -> N
         workspace.datasets.manifest("number-v1")
     with pytest.raises(NotFoundError):
         workspace.datasets.manifest("../datasets/numbers-v1")
+
+
+def test_an_answer_type_is_given_to_what_names_none(workspace: Workspace) -> None:
+    workspace.traces.create_many(
+        [trace(1, source="mixed", answer_type="string"), Trace("Q?", "2", (Step(0, "c", "2"),))]
+    )
+    untyped = workspace.datasets.build("two", "v1", limit=2)
+    typed = workspace.datasets.build("two", "v2", limit=2, answer_type="numeric")
+    types = [(item.trace.meta or {})["answer_type"] for item in workspace.datasets.items("two-v2")]
+    assert types == ["decimal", "string"]
+    assert typed.provenance["answer_type"] == "decimal"
+    assert typed.sha256 != untyped.sha256
+    assert typed.trace_ids == untyped.trace_ids
+
+
+def test_an_unknown_answer_type_is_refused_with_the_known_ones(workspace: Workspace) -> None:
+    with pytest.raises(UsageError, match="unknown answer type 'colour'") as caught:
+        workspace.datasets.build("typed", "v1", answer_type="colour")
+    assert "integer, decimal, fraction" in str(caught.value.hint)

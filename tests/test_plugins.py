@@ -48,6 +48,7 @@ HEAVY = (
     "orbax",
     "sqlite_utils",
     "starlette",
+    "sympy",
     "tensorboardX",
     "tokenizers",
 )

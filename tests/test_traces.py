@@ -266,3 +266,20 @@ def test_an_import_from_a_program_says_how_far_it_is(workspace: Workspace) -> No
     traces = workspace.traces.generate("dev-reasoning-v1", count=5000)
     workspace.traces.import_traces(traces, on_progress=lambda *at: seen.append(at))
     assert seen == [(4096, 0), (5000, 0)]
+
+
+def test_an_unknown_answer_type_is_refused_where_it_stands(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    file = write_traces(tmp_path / "typed.jsonl", 3)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    lines[1]["meta"]["answer_type"] = "colour"
+    lines[2]["meta"]["answer_type"] = "multiple_choice"
+    file.write_text("\n" + "".join(json.dumps(line) + "\n" for line in lines))
+    report = workspace.traces.import_file(file)
+    assert (report.accepted, report.rejected) == (2, 1)
+    (refused,) = report.reasons
+    assert refused.line == 3
+    assert "'colour' is no answer type (known: integer, decimal," in refused.problems[0]
+    wrong = Trace("Q?", "1", (Step(0, "c", "1"),), {"answer_type": 7})
+    assert workspace.traces.import_traces([wrong], "mine").reasons[0].line == 1

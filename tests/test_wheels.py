@@ -23,7 +23,8 @@ from tests.test_install import REPOSITORY, Run, copy_of_the_tree, environment, r
 
 pytestmark = pytest.mark.full
 
-NAMES = {"compare", "core", "generators", "http", "jax", "judges", "tensorboard", "tune", "ungar"}
+NAMES = {"compare", "core", "generators", "http", "jax", "judges"}
+NAMES |= {"math_verify", "tensorboard", "tune", "ungar"}
 READY_S = 120.0
 COMMAND_S = 600.0
 

@@ -12,7 +12,7 @@ from tunix_core.records import Trace
 
 TAGS = ("<reasoning>", "</reasoning>", "<answer>", "</answer>")
 
-_WORK = re.compile(r"<reasoning>(.*?)</reasoning>\s*<answer>(.*?)</answer>", re.DOTALL)
+_SIDE_BY_SIDE = re.compile(r"</reasoning>\s*<answer>")
 
 
 @frozen
@@ -90,13 +90,24 @@ def render(trace: Trace, template: str = "show_your_work") -> Rendered:
 def extract_work(completion: str) -> ShownWork | None:
     """Take a completion apart, or None when it holds no reasoning block followed by an answer.
 
-    The first pair of blocks counts; anything more makes it not well formed.
+    The first pair of blocks counts; anything more makes it not well formed. Time is linear in
+    the length of the completion.
     """
-    match = _WORK.search(completion)
-    if match is None:
+    opening, closing, begin, end = TAGS
+    start = completion.find(opening)
+    if start < 0:
         return None
-    reasoning, answer = match.group(1), match.group(2).strip()
-    outside = completion[: match.start()] + completion[match.end() :]
+    inside = start + len(opening)
+    join = _SIDE_BY_SIDE.search(completion, inside)
+    closed = join.start() if join else completion.find(closing, inside)
+    begun = join.end() - len(begin) if join else completion.find(begin, max(closed, 0))
+    ended = completion.find(end, begun)
+    if min(closed, begun, ended) < 0:
+        return None
+    reasoning = completion[inside:closed]
+    answer = completion[begun + len(begin) : ended].strip()
+    between = completion[closed + len(closing) : begun]
+    outside = completion[:start] + between + completion[ended + len(end) :]
     inner_tags = any(tag in part for tag in TAGS for part in (reasoning, answer))
     well_formed = (
         not outside.strip() and not inner_tags and bool(reasoning.strip()) and bool(answer)

@@ -9,7 +9,8 @@ from importlib.resources import files
 
 from tunix_core.codec import trace_from_data
 from tunix_core.errors import CapacityError, UsageError
-from tunix_core.evaluators.answers import answers_match, describe_type
+from tunix_core.evaluators.answer_spec import answer_spec
+from tunix_core.evaluators.answers import match_spec
 from tunix_core.records import Item, StepVerdict, Trace
 from tunix_generators.placement import SPLITS
 from tunix_generators.wording import plain
@@ -38,7 +39,7 @@ class Golden:
 
     def verify(self, item: Item, answer: str) -> bool:
         """Whether ``answer`` means the written one."""
-        return answers_match(answer, item.answer, describe_type(item.trace.meta))
+        return match_spec(answer, item.answer, answer_spec(item.trace.meta))
 
     def check(self, item: Item, text: str) -> list[StepVerdict]:
         """Compare with the written steps, line by line, whatever the spacing and the signs.

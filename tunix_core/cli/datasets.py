@@ -16,6 +16,7 @@ from tunix_core.cli.progress import Progress
 from tunix_core.cli.traces import import_one, report_row, say_rejects
 from tunix_core.codec import unstructure
 from tunix_core.errors import UsageError
+from tunix_core.evaluators.answer_spec import TYPES
 from tunix_core.records import DatasetManifest
 from tunix_core.traces.exports import FORMATS
 from tunix_core.workspace import Workspace
@@ -42,6 +43,9 @@ def command() -> None:
 @click.option("--seed", type=int, help="Seed of the random strategy.")
 @click.option("--limit", type=click.IntRange(1), help="How many; by default all that match.")
 @click.option("--keep-faulty", is_flag=True, help="Keep references that would count as wrong.")
+@click.option(
+    "--answer-type", metavar="TYPE", help=f"For traces that name none: {', '.join(TYPES)}."
+)
 @json_option
 @pass_workspace
 def build(
@@ -56,6 +60,7 @@ def build(
     seed: int | None,
     limit: int | None,
     keep_faulty: bool,
+    answer_type: str | None,
     as_json: bool,
 ) -> None:
     """Build an immutable dataset from stored traces.
@@ -79,6 +84,7 @@ def build(
             seed=seed,
             limit=limit,
             keep_faulty=keep_faulty,
+            answer_type=answer_type,
             on_progress=bar.reach,
         )
     _say_faulty(manifest)

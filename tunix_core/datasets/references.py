@@ -16,8 +16,9 @@ from itertools import compress, groupby, islice
 from attrs import field, frozen
 
 from tunix_core.codec import trace_from_canonical
-from tunix_core.evaluators.answer_correctness import extract_answer
-from tunix_core.evaluators.answers import answers_match, describe_type
+from tunix_core.evaluators.answer_spec import answer_spec
+from tunix_core.evaluators.answers import match_spec
+from tunix_core.evaluators.extraction import extract_answer
 from tunix_core.evaluators.generator_checks import GeneratorChecks
 from tunix_core.protocols import Tools
 from tunix_core.records import Item, Trace
@@ -154,11 +155,11 @@ def _agree(first: Trace, other: Trace) -> bool:
 
 
 def _is_right(answer: str, reference: Trace) -> bool:
-    return answers_match(answer, reference.final_answer, describe_type(reference.meta))
+    return match_spec(answer, reference.final_answer, answer_spec(reference.meta))
 
 
 def _as_type(trace: Trace) -> str:
-    declared = describe_type(trace.meta)
+    declared = answer_spec(trace.meta).type
     return "" if declared is None else f" as {declared}"
 
 

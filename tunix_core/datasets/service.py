@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from attrs import evolve
 
 from tunix_core.base.clock import new_id, now
 from tunix_core.base.paths import WorkspacePaths
-from tunix_core.codec import check_json
+from tunix_core.codec import check_json, trace_from_canonical, with_meta
 from tunix_core.datasets import reading
 from tunix_core.datasets.files import DATA, Progress, publish
 from tunix_core.datasets.reading import MAX_KEY_CHARS, is_key
-from tunix_core.datasets.references import find_faults, normal_question
+from tunix_core.datasets.references import Lines, find_faults, normal_question
 from tunix_core.datasets.selection import Selection, Strategy, choose, choose_mix
 from tunix_core.errors import IntegrityError, NotFoundError, UsageError
+from tunix_core.evaluators.answer_spec import answer_type as known_type
 from tunix_core.plugins import Plugins
 from tunix_core.plugins.tools import PluginTools
 from tunix_core.records import DatasetManifest, Item, Trace
@@ -75,6 +77,7 @@ class Datasets:
         training_run_id: str | None = None,
         provenance: Mapping[str, Any] | None = None,
         keep_faulty: bool = False,
+        answer_type: str | None = None,
         on_progress: Progress | None = None,
     ) -> DatasetManifest:
         """Select traces and materialise them; newest first unless said otherwise.
@@ -99,13 +102,16 @@ class Datasets:
             training_run_id: What it was made by.
             provenance: Merged over the generated provenance.
             keep_faulty: Keep references that are faulty; by default they are left out.
+            answer_type: How answers are compared, written into the meta of every line that does
+                not say so itself; a synonym such as ``numeric`` will do.
             on_progress: Called with (done, total): each trace is judged, then written.
 
         Returns:
             The manifest; of the dataset that is there already when it holds the same data.
 
         Raises:
-            UsageError: Nothing matches, everything is faulty, or the request contradicts itself.
+            UsageError: Nothing matches, everything is faulty, there is no such answer type, or
+                the request contradicts itself.
             NotFoundError: A trace id or import is unknown.
             ConflictError: The key is taken by other data.
             TunixError: The disk is full; nothing became visible.
@@ -118,26 +124,41 @@ class Datasets:
         }
         fields = named | {"dataset_key": dataset_key(name, version), "seed": seed, **kept}
         check_json([filters, provenance], "$", "filters or provenance")
+        answer_type = None if answer_type is None else known_type(answer_type)
         selection = self._select(
             filters or {}, trace_ids, import_id, mix, strategy=strategy, seed=seed, limit=limit
         )
         fields |= {"filters": dict(filters or {}), "selection_strategy": selection.strategy}
+        lines = partial(self._lines, answer_type)
         selection, faulty = self._judge(
-            fields["dataset_key"], selection, keep_faulty, _shifted(on_progress, 0)
+            fields["dataset_key"], selection, lines, keep_faulty, _shifted(on_progress, 0)
         )
-        origin = _origin(mix, strategy, import_id) | faulty
+        origin = _origin(mix, strategy, import_id, answer_type) | faulty
         judged = _shifted(on_progress, 1)
-        return self._publish(fields, selection, origin, provenance or {}, judged)
+        data = lines(selection.sequences)
+        return self._publish(fields, selection, data, origin, provenance or {}, judged)
+
+    def _lines(
+        self, answer_type: str | None, sequences: Sequence[int]
+    ) -> Iterator[tuple[str, str]]:
+        """Id and canonical text of traces, each of which says how its answer is compared."""
+        lines = self._store.traces.lines(sequences)
+        return lines if answer_type is None else _typed(lines, answer_type)
 
     def _judge(
-        self, key: str, selection: Selection, keep_faulty: bool, on_progress: Progress | None
+        self,
+        key: str,
+        selection: Selection,
+        lines: Lines,
+        keep_faulty: bool,
+        on_progress: Progress | None,
     ) -> tuple[Selection, dict[str, Any]]:
         """What is left of a selection, and what the provenance says of faulty references."""
         if not selection.sequences:
             raise UsageError(
                 f"dataset {key} would be empty: no trace matches", "see: tunix-rt traces list"
             )
-        sequences, lines = selection.sequences, self._store.traces.lines
+        sequences = selection.sequences
         faults = find_faults(sequences, lines, PluginTools(self._plugins), on_progress)
         if not faults.count:
             return selection, {}
@@ -162,6 +183,7 @@ class Datasets:
         self,
         fields: Mapping[str, Any],
         selection: Selection,
+        lines: Iterator[tuple[str, str]],
         origin: Mapping[str, Any],
         provenance: Mapping[str, Any],
         on_progress: Progress | None,
@@ -186,7 +208,6 @@ class Datasets:
             **origin,
             "plugins": self._plugins.versions(),
         }
-        lines = self._store.traces.lines(selection.sequences)
         manifest, is_new = publish(
             self._paths.datasets, complete, generated, provenance, lines, on_progress
         )
@@ -312,11 +333,27 @@ class Datasets:
 
 
 def _origin(
-    mix: Mapping[str, float] | None, strategy: Strategy, import_id: str | None
+    mix: Mapping[str, float] | None,
+    strategy: Strategy,
+    import_id: str | None,
+    answer_type: str | None,
 ) -> dict[str, Any]:
-    """What the provenance says of how traces were chosen."""
-    mixed = {} if mix is None else {"mix": dict(mix), "mix_strategy": strategy}
-    return mixed if import_id is None else {**mixed, "import_id": import_id}
+    """What the provenance says of how traces were chosen and what was added to them."""
+    return {
+        **({} if mix is None else {"mix": dict(mix), "mix_strategy": strategy}),
+        **({} if import_id is None else {"import_id": import_id}),
+        **({} if answer_type is None else {"answer_type": answer_type}),
+    }
+
+
+def _typed(lines: Iterator[tuple[str, str]], answer_type: str) -> Iterator[tuple[str, str]]:
+    """Lines of which each says how its answer is compared."""
+    for trace_id, text in lines:
+        meta = trace_from_canonical(text).meta
+        if (meta or {}).get("answer_type") is None:
+            typed = {**(meta or {}), "answer_type": answer_type}
+            text = with_meta(text.encode(), meta, typed).decode()
+        yield trace_id, text
 
 
 def _shifted(on_progress: Progress | None, part: int) -> Progress | None:

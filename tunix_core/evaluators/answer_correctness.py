@@ -2,45 +2,60 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from tunix_core.evaluators.answers import answers_match, describe_type
+from attrs import evolve
+
+from tunix_core.evaluators.answer_spec import AnswerSpec, answer_spec
+from tunix_core.evaluators.answers import match_spec
 from tunix_core.evaluators.common import labels, scorecard
+from tunix_core.evaluators.extraction import extract, extract_answer
 from tunix_core.records import Completion, Item, Score, Scorecard
-from tunix_core.rendering import extract_work
-
-_ANSWER_LINE = re.compile(r"^Answer:[ \t]*(.+?)[ \t]*(?:<end_of_turn>)?[ \t]*$", re.MULTILINE)
 
 
-def extract_answer(text: str) -> str | None:
-    """The answer block of a completion, or the line after ``Answer:``; None without either."""
-    work = extract_work(text)
-    if work is not None:
-        return work.answer
-    lines = _ANSWER_LINE.findall(text)
-    return lines[-1] if lines else None
+def _is_right(answer: str, reference: str, spec: AnswerSpec) -> bool:
+    if match_spec(answer, reference, spec):
+        return True
+    # References may be whole solutions: the answer that they give is what is right.
+    inner = extract_answer(reference) if "\n" in reference.strip() else None
+    return inner is not None and match_spec(answer, inner, spec)
 
 
 class AnswerCorrectness:
-    """1.0 when the extracted answer means what the reference means, else 0.0."""
+    """1.0 when the answer that a completion gives means what the reference means, else 0.0.
+
+    The form in which the answer is given does not count here, as in ``flexible-extract`` of
+    lm-evaluation-harness; the metric ``strict_match`` counts it.
+    """
 
     def score(self, item: Item, completion: Completion) -> Score:
-        """Judge one completion; the details hold what was extracted."""
-        answer = extract_answer(completion.text)
-        right = answer is not None and answers_match(
-            answer, item.answer, describe_type(item.trace.meta)
+        """Judge one completion; the details hold what was extracted, and where it stood."""
+        spec = answer_spec(item.trace.meta)
+        # An alternative is right, but not the same as the reference where a completion gives both.
+        alone = evolve(spec, alternatives=()) if spec.alternatives else spec
+        found = extract(
+            completion.text,
+            cut=completion.stop == "length",
+            agree=lambda one, other: match_spec(one, other, alone),
         )
-        details = {"answer": answer, "reference": item.answer}
+        right = found is not None and _is_right(found.text, item.answer, spec)
+        details = {
+            "answer": None if found is None else found.text,
+            "reference": item.answer,
+            "form": None if found is None else found.form,
+            "strict": found is not None and found.strict and right,
+        }
         return Score(item.id, float(right), details, labels(item))
 
     def aggregate(self, scores: Sequence[Score]) -> Scorecard:
         """The share of right answers, beside what always giving the commonest answer would get.
 
-        Metrics: ``extracted`` is the share of completions that hold an answer;
-        ``family_mean`` the mean over families; ``constant_answer_baseline`` the mean over
-        families of the share of the commonest reference answer.
+        Metrics: ``flexible_extract`` is the share of right answers in whatever form, which is the
+        score; ``strict_match`` of those that stand where the templates put them; ``extracted``
+        the share of completions that hold an answer; ``family_mean`` the mean over families;
+        ``constant_answer_baseline`` the mean over families of the share of the commonest
+        reference answer.
         """
         answers: dict[str, Counter[str]] = defaultdict(Counter)
         right: dict[str, list[float]] = defaultdict(list)
@@ -51,8 +66,12 @@ class AnswerCorrectness:
         shares = [counts.most_common(1)[0][1] / counts.total() for counts in answers.values()]
         means = [sum(values) / len(values) for values in right.values()]
         extracted = sum(score.details.get("answer") is not None for score in scores)
+        strict = sum(score.details.get("strict") is True for score in scores)
+        n = max(len(scores), 1)
         metrics = {
-            "extracted": extracted / max(len(scores), 1),
+            "flexible_extract": sum(map(sum, right.values())) / n,
+            "strict_match": strict / n,
+            "extracted": extracted / n,
             "family_mean": sum(means) / max(len(means), 1),
             "constant_answer_baseline": sum(shares) / max(len(shares), 1),
         }

@@ -12,7 +12,8 @@ import pytest
 
 from tunix_core.codec import loads, trace_from_data, trace_to_json
 from tunix_core.errors import CapacityError, UsageError
-from tunix_core.evaluators.answers import answers_match, describe_type
+from tunix_core.evaluators.answer_spec import answer_spec
+from tunix_core.evaluators.answers import match_spec
 from tunix_core.protocols import Generator
 from tunix_core.records import Item, StepVerdict
 
@@ -193,10 +194,10 @@ class GeneratorConformance:
         generator = self.make()
         for split in self.splits:
             for item in self.items(generator, split)[: self.judged]:
-                answer, kind = item.answer, describe_type(item.trace.meta)
+                answer, spec = item.answer, answer_spec(item.trace.meta)
                 dressed = (f" {answer}\n", f"{answer}.", answer.upper(), answer.lower())
                 for said in (answer, *dressed, self.wrong(item), ""):
-                    agreed = answers_match(said, answer, kind)
+                    agreed = match_spec(said, answer, spec)
                     assert generator.verify(item, said) is agreed, (item.id, said)
 
     def test_the_reference_work_holds_line_by_line(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import Any
@@ -16,6 +16,7 @@ from tunix_core.base.clock import new_id, now
 from tunix_core.base.files import atomic_file
 from tunix_core.codec import canonical_bytes, with_meta
 from tunix_core.errors import TunixError, UsageError
+from tunix_core.evaluators.answer_spec import answer_problems
 from tunix_core.records import Rejected, Trace
 from tunix_core.store import Store
 from tunix_core.store.traces import NewTrace
@@ -103,7 +104,7 @@ class Importer:
         rejects_path: Path | None = None
         self._store.traces.prepare_bulk()
         try:
-            for batch in _batches(map(self._prepared, self._records)):
+            for batch in _batches(map(self._prepared, count(1), self._records)):
                 if not begun:
                     source = self._source or ""
                     name = "" if self._path is None else self._path.name
@@ -150,10 +151,12 @@ class Importer:
         if self._trace_ids is not None:
             self._trace_ids.extend(appended.ids)
 
-    def _prepared(self, record: Trace | Rejected) -> NewTrace | Rejected:
+    def _prepared(self, number: int, record: Trace | Rejected) -> NewTrace | Rejected:
         """A trace with its origin in its meta; its content key is that of the input."""
         if isinstance(record, Rejected):
             return record
+        if problems := answer_problems(record.meta):
+            return Rejected(number, problems, record.prompt[:MAX_PROBLEM_CHARS])
         own = (record.meta or {}).get("source")
         source = self._source or (own if isinstance(own, str) and own else self._default_source)
         stamps = self._stamps if source is None else {**self._stamps, "source": source}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -13,6 +13,7 @@ from attrs import frozen
 
 from tunix_core.codec import trace_from_json
 from tunix_core.errors import InvalidRecordError, TunixError, UsageError
+from tunix_core.evaluators.answer_spec import answer_problems
 from tunix_core.protocols import SourceRequest
 from tunix_core.records import Rejected, Trace
 
@@ -165,10 +166,14 @@ def _lines(file: _Stream, limit: int) -> Iterator[tuple[int, bytes, bool]]:
 
 def _parse(number: int, line: bytes) -> Trace | Rejected:
     try:
-        return trace_from_json(line)
+        trace = trace_from_json(line)
+        problems: Sequence[str] = answer_problems(trace.meta)
     except InvalidRecordError as error:
-        # Thousands of such lines are held at a time.
-        return Rejected(number, tuple(error.problems[:MAX_PROBLEMS]), _excerpt(line))
+        problems = error.problems
+    if not problems:
+        return trace
+    # Thousands of such lines are held at a time.
+    return Rejected(number, tuple(problems[:MAX_PROBLEMS]), _excerpt(line))
 
 
 def _excerpt(line: bytes) -> str:

@@ -1,0 +1,1 @@
+"""How answers are written: plain text, numbers with units, expressions, times and dates."""
