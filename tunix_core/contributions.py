@@ -127,9 +127,12 @@ class EvaluatorContribution(Contribution):
     Args:
         grade: False when its numbers say nothing about the model, such as those of a stand-in;
             they stay off the leaderboard unless it is asked for by name.
+        keeps_cache: Whether its factory takes a further argument: a directory for what it need
+            not ask again, or None.
     """
 
     grade: bool = True
+    keeps_cache: bool = False
 
 
 @frozen(kw_only=True)

@@ -88,7 +88,7 @@ class Provided(Generic[T, C]):
 
         Args:
             settings: As for :meth:`config`; what takes no config has them checked all the same.
-            directory: What a registry may use.
+            directory: What a registry may use, or an evaluator that keeps a cache.
 
         Raises:
             UsageError: A setting was refused, or the plugin's installation is incomplete.
@@ -99,11 +99,14 @@ class Provided(Generic[T, C]):
             return self._checked(factory)
         if takes == "directory":
             return self._checked(factory(directory))
-        if takes == "nothing" or self.contribution.config is None:
-            if settings:
-                self.config(settings)
-            return self._checked(factory())
-        return self._checked(factory(self.config(settings)))
+        arguments: list[Any] = []
+        if takes != "nothing" and self.contribution.config is not None:
+            arguments.append(self.config(settings))
+        elif settings:
+            self.config(settings)
+        if getattr(self.contribution, "keeps_cache", False):
+            arguments.append(directory)
+        return self._checked(factory(*arguments))
 
     def _checked(self, made: Any) -> T:
         problem = _mismatch(made, self.kind.protocol)
