@@ -129,10 +129,13 @@ class EvaluatorContribution(Contribution):
             they stay off the leaderboard unless it is asked for by name.
         tools: Whether its factory takes the other plugins of the same workspace, a
             :class:`~tunix_core.protocols.Tools`, as the keyword ``tools``.
+        keeps_cache: Whether its factory takes a directory for what it need not ask again, or
+            None, as the keyword ``directory``.
     """
 
     grade: bool = True
     tools: bool = False
+    keeps_cache: bool = False
 
 
 @frozen(kw_only=True)

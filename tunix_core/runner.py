@@ -69,7 +69,7 @@ def _prepare(workspace: Workspace, run: Run) -> tuple[Trainer, TrainJob]:
         data={use: data_file(folder) for use, folder in folders.items()},
         output_dir=workspace.paths.run(run.id),
         config=settings,
-        tools=PluginTools(workspace.plugins),
+        tools=PluginTools(workspace.plugins, workspace.paths),
         template=run.config.template,
         seed=run.config.seed,
         resume=True,

@@ -18,6 +18,7 @@ from tunix_core.plugins import Plugins
 if TYPE_CHECKING:
     from tunix_core.datasets import Datasets
     from tunix_core.evaluation import Evaluations
+    from tunix_core.evaluation.pairwise import Pairwise
     from tunix_core.evaluation.predictions import Predictions
     from tunix_core.evaluation.regressions import Regressions
     from tunix_core.evaluation.shown_steps import ShownSteps
@@ -118,6 +119,12 @@ class Workspace:
             self.predictions,
             self.shown_steps,
         )
+
+    @cached_property
+    def pairwise(self) -> Pairwise:
+        from tunix_core.evaluation.pairwise import Pairwise
+
+        return Pairwise(self.plugins, self.paths, self.datasets, self.predictions)
 
     @cached_property
     def shown_steps(self) -> ShownSteps:

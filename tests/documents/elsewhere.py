@@ -36,6 +36,7 @@ class Uncompared:
 
 
 JAX = "plugins/jax/tests"
+JUDGES = "plugins/judges/tests/test_llm_judge.py"
 OFFLINE = "tests/test_wheelhouse.py::test_a_host_without_network_keeps_its_jax"
 ELSEWHERE = (
     Elsewhere("make install", "everything is installed here already", "make install"),
@@ -62,6 +63,16 @@ ELSEWHERE = (
         "(JAX_PROCESS_ID=1 )?tunix-rt( --workspace /shared/workspace)? runs join .*",
         "it waits for a run on another host",
         "tests/test_training_commands.py::test_another_host_joins_by_a_command",
+    ),
+    Elsewhere(
+        "tunix-rt eval run .* -e llm-judge .*",
+        "it needs a model that judges",
+        f"{JUDGES}::test_a_command_judges_a_run_several_items_at_a_time",
+    ),
+    Elsewhere(
+        "tunix-rt eval pairwise .*",
+        "it needs a model that judges",
+        f"{JUDGES}::test_two_runs_are_compared_in_both_orders",
     ),
     Elsewhere(
         "tunix-rt runs start .* --set model_id=gemma-2-9b",

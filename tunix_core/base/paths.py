@@ -59,6 +59,20 @@ class WorkspacePaths:
         return self.registries or self.root / "models"
 
     @property
+    def cache(self) -> Path:
+        """What may be removed at any time; made when there is something."""
+        return self.root / "cache"
+
+    def cache_of(self, full_name: str) -> Path:
+        """The part of a plugin's contribution in it."""
+        return self.cache / full_name.replace("/", ".")
+
+    @property
+    def pairwise(self) -> Path:
+        """Comparisons of two runs by a judge; made when there is one."""
+        return self.root / "pairwise"
+
+    @property
     def outputs(self) -> Path:
         """Links to runs by the names that clients gave them; made when there is one."""
         return self.root / "outputs"

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import click
 
 from tunix_core.base.settings_text import parse_pairs
-from tunix_core.cli.kit import emit, json_option, pass_workspace, print_table
+from tunix_core.cli.kit import (
+    emit,
+    json_option,
+    pass_workspace,
+    print_fields,
+    print_table,
+    settings_option,
+)
 from tunix_core.cli.progress import Progress
 from tunix_core.codec import structure, unstructure
 from tunix_core.contributions import EVALUATOR
@@ -21,6 +28,7 @@ from tunix_core.rich.readable import coverage
 from tunix_core.workspace import Workspace
 
 _TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"])
+SHOWN_CHARS = 80
 _WRITTEN = "YYYY-MM-DD[THH:MM:SS]"
 
 
@@ -48,6 +56,8 @@ def command() -> None:
     metavar="KEY=VALUE",
     help="How to sample, such as temperature=0.7; greedy by default.",
 )
+@settings_option
+@click.option("--again", is_flag=True, help="Judge anew what was judged so before.")
 @json_option
 @pass_workspace
 def run(
@@ -56,14 +66,22 @@ def run(
     dataset_key: str,
     evaluators: tuple[str, ...],
     generation: tuple[str, ...],
+    settings: dict[str, Any],
+    again: bool,
     as_json: bool,
 ) -> None:
     """Let a run's model answer a dataset and judge the answers.
 
-    What was answered before is not answered again, so that judging anew costs little.
+    What was answered before is not answered again, so that judging anew costs little. Settings
+    are those of the one evaluator that is named.
 
-    Example: tunix-rt eval run 4f0c2a1b --dataset held-out-v1
+    \b
+    Examples:
+      tunix-rt eval run 4f0c2a1b --dataset held-out-v1
+      tunix-rt eval run 4f0c2a1b --dataset held-out-v1 -e llm-judge --set model=qwen3
     """
+    if settings and len(evaluators) != 1:
+        raise UsageError("--set needs one evaluator", "name it with -e")
     for name in evaluators:
         workspace.plugins.find(EVALUATOR, name)
     config = _generation(generation)
@@ -71,9 +89,57 @@ def run(
     total = workspace.datasets.manifest(dataset_key).trace_count * samples
     with Progress(total, f"answering {dataset_key}") as bar:
         workspace.predictions.create(run_id, dataset_key, config, bar.reach)
-    evaluations = workspace.evaluations.run(run_id, dataset_key, evaluators)
+    evaluations = []
+    for name in evaluators:
+        with Progress(total // samples, f"judging by {name}") as bar:
+            evaluations += workspace.evaluations.run(
+                run_id, dataset_key, [name], bar.reach, settings, again
+            )
     rows = [_row(evaluation) for evaluation in evaluations]
     emit([unstructure(e) for e in evaluations], as_json, table=lambda: print_table(rows))
+
+
+@command.command()
+@click.argument("run_a")
+@click.argument("run_b")
+@click.option("--dataset", "dataset_key", required=True, help="The dataset that both answered.")
+@click.option("--judge", required=True, help="An evaluator that compares answers.")
+@settings_option
+@click.option("--again", is_flag=True, help="Compare anew what was compared so before.")
+@json_option
+@pass_workspace
+def pairwise(
+    workspace: Workspace,
+    run_a: str,
+    run_b: str,
+    dataset_key: str,
+    judge: str,
+    settings: dict[str, Any],
+    again: bool,
+    as_json: bool,
+) -> None:
+    """Let a model say of every item which run's answer is better, in both orders.
+
+    Exits with 3 when there is no judgement of any item.
+
+    Example: tunix-rt eval pairwise 4f0c2a1b 77fe65b2 --dataset held-out-v1 --judge llm-judge
+    """
+    total = workspace.datasets.manifest(dataset_key).trace_count
+    with Progress(total, f"comparing {dataset_key}") as bar:
+        result = workspace.pairwise.compare(
+            run_a, run_b, dataset_key, judge, settings, bar.reach, again
+        )
+    fields = [
+        ("runs", f"{result.run_ids[0][:8]} against {result.run_ids[1][:8]}"),
+        ("judge", f"{result.judge}, version {result.judge_version}"),
+        ("win rate", f"{result.win_rate:.3f}"),
+        ("95 % interval", f"{result.low:.3f} to {result.high:.3f}"),
+        ("items", f"{result.n} judged, {result.refused} without a judgement"),
+        ("wins, ties, losses", f"{result.wins}, {result.ties}, {result.losses}"),
+        ("both orders agree", f"{result.consistency:.1%} of pairs"),
+        ("judgements", result.items_path),
+    ]
+    emit(unstructure(result), as_json, table=lambda: print_fields(fields))
 
 
 def _generation(pairs: tuple[str, ...]) -> GenerationConfig | None:
@@ -115,7 +181,7 @@ def show(workspace: Workspace, evaluation_id: str, items: bool, as_json: bool) -
         if scores:
             click.echo("")
             print_table(
-                [{"item": s["item_id"], "score": s["value"], **s["details"]} for s in scores]
+                {"item": s["item_id"], "score": s["value"], **_short(s["details"])} for s in scores
             )
 
     emit(data, as_json, table)
@@ -183,6 +249,13 @@ def leaderboard_rows(
         {"rank": rank, "model": workspace.runs.get(e.run_id).model_id, **_row(e)}
         for rank, e in enumerate(ranked, start=offset + 1)
     ]
+
+
+def _short(details: Mapping[str, Any]) -> dict[str, Any]:
+    """Details for a table; JSON has them whole."""
+    texts = {key: str(value) for key, value in details.items()}
+    long = {key: f"{text[:SHOWN_CHARS]}…" for key, text in texts.items() if len(text) > SHOWN_CHARS}
+    return {**details, **long}
 
 
 def _row(evaluation: Evaluation) -> dict[str, Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from statistics import fmean
 
@@ -14,6 +16,7 @@ from tunix_core.base import jsonl
 from tunix_core.codec import structure, unstructure
 from tunix_core.errors import TunixError
 from tunix_core.evaluation.predictions import PredictionSet
+from tunix_core.evaluators.remote import RemoteEvaluator
 from tunix_core.protocols import Evaluator
 from tunix_core.records import Completion, Item, Score, Scorecard
 
@@ -56,14 +59,36 @@ def judge_items(
         path: The file; an error, also one from ``on_progress``, leaves what has been judged.
         on_progress: Called a few times a second with (judged, total).
     """
-    said: dict[str, list[Completion]] = {}
-    for completion in predictions.completions:
-        said.setdefault(completion.item_id, []).append(completion)
+    said = by_item(predictions)
+    return judge_each(
+        items,
+        lambda item: _score(evaluator, item, said.get(item.id, [])),
+        path,
+        on_progress,
+        concurrency_of(evaluator),
+    )
+
+
+def judge_each(
+    items: Sequence[Item],
+    judge: Callable[[Item], Score],
+    path: Path,
+    on_progress: Progress | None,
+    concurrency: int = 1,
+) -> list[Score]:
+    """Append to ``path`` the judgements of items that are missing there; returns all of them.
+
+    Args:
+        items: What is judged, in order.
+        judge: Judges one.
+        path: The file, as for :func:`judge_items`.
+        on_progress: As for :func:`judge_items`.
+        concurrency: In how many threads ``judge`` may be called at the same time.
+    """
     scores = _recover(path, items)
     due = 0.0
     with jsonl.resume(path) as out:
-        for item in items[len(scores) :]:
-            score = _score(evaluator, item, said.get(item.id, []))
+        for score in _in_order(judge, items[len(scores) :], concurrency):
             jsonl.append(out, json.dumps(unstructure(score), ensure_ascii=False))
             scores.append(score)
             ended = len(scores) == len(items)
@@ -71,6 +96,40 @@ def judge_items(
                 due = time.monotonic() + PROGRESS_S
                 on_progress(len(scores), len(items))
     return scores
+
+
+def by_item(predictions: PredictionSet) -> dict[str, list[Completion]]:
+    """The completions of each item that was answered."""
+    said: dict[str, list[Completion]] = {}
+    for completion in predictions.completions:
+        said.setdefault(completion.item_id, []).append(completion)
+    return said
+
+
+def concurrency_of(evaluator: object) -> int:
+    """In how many threads an evaluator may be called at the same time."""
+    return evaluator.concurrency if isinstance(evaluator, RemoteEvaluator) else 1
+
+
+def _in_order(
+    judge: Callable[[Item], Score], items: Sequence[Item], concurrency: int
+) -> Iterator[Score]:
+    """The judgements of items, in their order; the first error ends it."""
+    if concurrency == 1:
+        yield from map(judge, items)
+        return
+    pool = ThreadPoolExecutor(concurrency, "judge")
+    waiting: deque[Future[Score]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(judge, item))
+            # One that takes long keeps the others busy no further ahead than this.
+            if len(waiting) > 2 * concurrency:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _score(evaluator: Evaluator, item: Item, completions: Sequence[Completion]) -> Score:

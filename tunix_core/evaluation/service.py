@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from tunix_core.base.clock import new_id, now
 from tunix_core.base.locks import FileLock
@@ -14,6 +15,7 @@ from tunix_core.base.paths import WorkspacePaths
 from tunix_core.contributions import EVALUATOR, bare_name
 from tunix_core.datasets import Datasets
 from tunix_core.errors import ConflictError, NotFoundError, UsageError
+from tunix_core.evaluation.judges import Judge, make_judge
 from tunix_core.evaluation.judging import NothingSaid, Progress, judge_items
 from tunix_core.evaluation.predictions import Predictions, PredictionSet
 from tunix_core.evaluation.review import Review, read_scores, review
@@ -22,7 +24,7 @@ from tunix_core.evaluation.verdicts import RunVerdict, decide
 from tunix_core.evaluators import USUAL_JUDGE, USUAL_JUDGES
 from tunix_core.plugins import Plugins, ProvidedEvaluator
 from tunix_core.plugins.tools import PluginTools
-from tunix_core.protocols import Evaluator, GenerationConfig
+from tunix_core.protocols import GenerationConfig
 from tunix_core.records import TERMINAL_STATUSES, Evaluation, Item, Run, Score
 from tunix_core.runs import Runs
 from tunix_core.runs.folder import LOCK, RunFolder
@@ -62,6 +64,8 @@ class Evaluations:
         dataset_key: str,
         evaluators: Sequence[str] = USUAL_JUDGES,
         on_progress: Progress | None = None,
+        settings: Mapping[str, Any] | None = None,
+        again: bool = False,
     ) -> list[Evaluation]:
         """Judge a run's predictions for a dataset; interrupted work is continued.
 
@@ -70,6 +74,8 @@ class Evaluations:
             dataset_key: The dataset that was answered.
             evaluators: Names of evaluators.
             on_progress: Called with (judged, total) for each evaluator.
+            settings: Settings of the evaluators.
+            again: Judge anew what was judged so before.
 
         Returns:
             One evaluation per evaluator, in order.
@@ -78,10 +84,10 @@ class Evaluations:
             UsageError: No such evaluator.
             NotFoundError: No such run or dataset, or no predictions.
         """
-        provided = [self._plugins.find(EVALUATOR, name) for name in evaluators]
+        judges = [self._made(self._plugins.find(EVALUATOR, name), settings) for name in evaluators]
         predictions = self._predictions.read(run_id, dataset_key)
         items = list(self._datasets.items(dataset_key))
-        return [self._evaluate(one, predictions, items, on_progress) for one in provided]
+        return [self._evaluate(one, predictions, items, on_progress, again) for one in judges]
 
     def judge(
         self,
@@ -118,7 +124,8 @@ class Evaluations:
             return self._judge_nothing(provided, run, dataset_key)
         key = dataset_key or _own_dataset(run)
         predictions = self._answers(run, key, generation, on_progress)
-        return self._evaluate(provided, predictions, list(self._datasets.items(key)), on_progress)
+        items = list(self._datasets.items(key))
+        return self._evaluate(self._made(provided), predictions, items, on_progress)
 
     def verdict(self, evaluation: Evaluation) -> RunVerdict:
         """What an evaluation comes to, by the rules of :mod:`tunix_core.evaluation.verdicts`."""
@@ -280,23 +287,29 @@ class Evaluations:
                 raise
             items = []
         nothing = PredictionSet(run.id, key, hashlib.sha256(b"").hexdigest(), ())
-        return self._evaluate(provided, nothing, items, None, has_model=False)
+        return self._evaluate(self._made(provided), nothing, items, None, has_model=False)
+
+    def _made(
+        self, provided: ProvidedEvaluator, settings: Mapping[str, Any] | None = None
+    ) -> Judge:
+        return make_judge(provided, PluginTools(self._plugins, self._paths), settings)
 
     def _evaluate(
         self,
-        provided: ProvidedEvaluator,
+        judge: Judge,
         predictions: PredictionSet,
         items: Sequence[Item],
         on_progress: Progress | None,
+        again: bool = False,
         has_model: bool = True,
     ) -> Evaluation:
-        contribution = provided.contribution
-        evaluator: Evaluator = provided.create(tools=PluginTools(self._plugins))
-        if not has_model:
-            evaluator = NothingSaid(evaluator)
-        path = self._items_path(provided, predictions, items)
+        name = judge.provided.full_name
+        evaluator = judge.evaluator if has_model else NothingSaid(judge.evaluator)
+        path = self._items_path(judge, predictions, items)
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path, WAIT_S):
+            if again:
+                path.unlink(missing_ok=True)
             scores = judge_items(evaluator, predictions, items, path, on_progress)
         scorecard = evaluator.aggregate(scores)
         score = scorecard.overall.mean if has_model else 0.0
@@ -304,29 +317,22 @@ class Evaluations:
             id=new_id(),
             run_id=predictions.run_id,
             dataset_key=predictions.dataset_key,
-            evaluator=provided.full_name,
-            evaluator_version=contribution.version,
+            evaluator=name,
+            evaluator_version=judge.version,
             score=score,
             scorecard=scorecard,
             items_path=path.relative_to(self._paths.root).as_posix(),
             predictions_sha256=predictions.sha256,
             created_at=now(),
-            verdict=decide(provided.full_name, score, scores),
-            grade=contribution.grade,
+            verdict=decide(name, score, scores),
+            grade=judge.provided.contribution.grade,
         )
         self._store.evaluations.insert(evaluation)
         return evaluation
 
-    def _items_path(
-        self,
-        provided: ProvidedEvaluator,
-        predictions: PredictionSet,
-        items: Sequence[Item],
-    ) -> Path:
+    def _items_path(self, judge: Judge, predictions: PredictionSet, items: Sequence[Item]) -> Path:
         """The same judge of the same predictions writes the same file."""
-        name = provided.full_name.replace("/", ".")
-        version = provided.contribution.version
-        file = f"{name}-{version}-{predictions.sha256[:16]}.jsonl"
+        file = f"{judge.file_name}-{predictions.sha256[:16]}.jsonl"
         # Without items there may be no dataset, and its key may be any text.
         folder = predictions.dataset_key if items else NO_ITEMS
         return RunFolder(self._paths.run(predictions.run_id)).evaluations / folder / file

@@ -94,7 +94,7 @@ class Provided(Generic[T, C]):
 
         Args:
             settings: As for :meth:`config`; what takes no config has them checked all the same.
-            directory: What a registry may use.
+            directory: What a registry may use, or an evaluator that keeps a cache.
             tools: What an evaluator that asks for them may use; without them it does what it can
                 do alone.
 
@@ -107,12 +107,14 @@ class Provided(Generic[T, C]):
             return self._checked(factory)
         if takes == "directory":
             return self._checked(factory(directory))
-        handed = {"tools": tools} if getattr(self.contribution, "tools", False) else {}
-        if takes == "nothing" or self.contribution.config is None:
-            if settings:
-                self.config(settings)
-            return self._checked(factory(**handed))
-        return self._checked(factory(self.config(settings), **handed))
+        arguments: list[Any] = []
+        if takes != "nothing" and self.contribution.config is not None:
+            arguments.append(self.config(settings))
+        elif settings:
+            self.config(settings)
+        asked = {"keeps_cache": ("directory", directory), "tools": ("tools", tools)}
+        handed = [given for name, given in asked.items() if getattr(self.contribution, name, False)]
+        return self._checked(factory(*arguments, **dict(handed)))
 
     def _checked(self, made: Any) -> T:
         problem = _mismatch(made, self.kind.protocol)

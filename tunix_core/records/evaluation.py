@@ -42,3 +42,45 @@ class Evaluation:
     created_at: str
     verdict: Literal["pass", "fail", "uncertain"] | None = None
     grade: bool = True
+
+
+@frozen(kw_only=True)
+class PairwiseResult:
+    """What a judge says of the answers of two runs, every pair shown in both orders.
+
+    Args:
+        run_ids: The two runs.
+        dataset_key: The dataset that both answered.
+        judge: Full name of the evaluator.
+        judge_version: Version of its rules, with a digest of its settings.
+        win_rate: Mean over the items: 1.0 where the first run is better, 0.0 where the second
+            is, 0.5 for a tie.
+        low: Lower end of its 95 % interval.
+        high: Upper end of the interval.
+        n: Number of items with a judgement.
+        wins: Items at which the first run is better.
+        ties: Items at which neither is, or each in one order.
+        losses: Items at which the second run is better.
+        refused: Items without a judgement.
+        consistency: Share of pairs at which both orders say the same.
+        predictions_sha256: Digests of the predictions of the two runs.
+        items_path: Judgements of the items as JSONL, relative to the workspace.
+        items_sha256: Digest of that file.
+    """
+
+    run_ids: tuple[str, str]
+    dataset_key: str
+    judge: str
+    judge_version: str
+    win_rate: float
+    low: float
+    high: float
+    n: int
+    wins: int
+    ties: int
+    losses: int
+    refused: int
+    consistency: float
+    predictions_sha256: tuple[str, str]
+    items_path: str
+    items_sha256: str

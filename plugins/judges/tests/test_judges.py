@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from threading import Thread
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.conftest import counting_workspace, install_module, write_traces
 from tunix_core import Workspace
@@ -24,8 +20,9 @@ from tunix_core.records import Completion
 from tunix_core.testing.evaluator import EvaluatorConformance, Sample, completion, item
 from tunix_judges import plugin
 from tunix_judges.config import RediaiConfig
-from tunix_judges.gemma import GemmaJudge, parse_grade
+from tunix_judges.gemma import GemmaJudge
 from tunix_judges.mock import MockJudge
+from tunix_judges.testing import Answer, ChatServer
 
 __all__ = ["counting_workspace", "install_module"]
 
@@ -43,74 +40,24 @@ def graded(material: dict[str, str]) -> dict[str, Any]:
     }
 
 
-class Examiner(ThreadingHTTPServer):
-    """A RediAI that grades what it is sent, or says what it is told to say."""
-
-    daemon_threads = False
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), ExaminerHandler)
-        self.connections = 0
-        self.requests: list[dict[str, Any]] = []
-        self.status = 200
-        self.body: str | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class ExaminerHandler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    timeout = 20
-    server: Examiner
-    paths: ClassVar = {"/generate"}
-
-    def setup(self) -> None:
-        super().setup()
-        self.server.connections += 1
-
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.requests.append(asked)
-        material = re.search(r"^\{.*?^\}$", asked["prompt"], re.DOTALL | re.MULTILINE)
-        assert material is not None
-        said = json.dumps(graded(json.loads(material.group())))
-        body = self.server.body
-        if body is None:
-            body = json.dumps({"text": f"```json\n{said}\n```"})
-        self.send_response(self.server.status if self.path in self.paths else 404)
-        self.send_header("Content-Length", str(len(body.encode())))
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture(scope="module")
-def examiner_process() -> Iterator[Examiner]:
-    with Examiner() as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+def respond(asked: Mapping[str, Any]) -> Answer:
+    """RediAI's answer to a prompt: a grade in a fence."""
+    material = re.search(r"^\{.*?^\}$", asked["prompt"], re.DOTALL | re.MULTILINE)
+    said = {"score": 0} if material is None else graded(json.loads(material.group()))
+    return Answer({"text": f"```json\n{json.dumps(said)}\n```"})
 
 
 @pytest.fixture
-def examiner(examiner_process: Examiner) -> Examiner:
-    examiner_process.status, examiner_process.body = 200, None
-    examiner_process.connections = 0
-    examiner_process.requests.clear()
-    return examiner_process
+def examiner() -> Iterator[ChatServer]:
+    with ChatServer(respond, "/generate") as server:
+        yield server
 
 
 class TestGemmaJudge(EvaluatorConformance):
     url: str
 
     @pytest.fixture(autouse=True)
-    def _served(self, examiner: Examiner) -> None:
+    def _served(self, examiner: ChatServer) -> None:
         self.url = examiner.url
 
     def make(self) -> Evaluator:
@@ -137,12 +84,17 @@ class TestMockJudge(EvaluatorConformance):
         return [(item("q", "12"), completion(str(number), prompt="q")) for number in range(50)]
 
 
-def test_the_shown_work_is_judged_over_one_connection(examiner: Examiner) -> None:
+def test_the_shown_work_is_judged_over_one_connection(examiner: ChatServer) -> None:
     judge = GemmaJudge(RediaiConfig("real", examiner.url + "/"))
     asked = item("How many?", "12")
     scores = [judge.score(asked, completion(str(n), "because {x}", "How many?")) for n in (12, 13)]
     assert [score.value for score in scores] == [1.0, 0.2]
-    assert scores[1].details == {
+    details = dict(scores[1].details)
+    assert (details.pop("prompt"), len(details.pop("replies"))) == (
+        examiner.requests[1]["prompt"],
+        1,
+    )
+    assert details == {
         "verdict": "fail",
         "reasoning": "the answer differs",
         "correctness": 0.0,
@@ -160,7 +112,7 @@ def test_the_shown_work_is_judged_over_one_connection(examiner: Examiner) -> Non
         assert part in sent["prompt"]
 
 
-def test_an_empty_answer_is_wrong_without_being_sent(examiner: Examiner) -> None:
+def test_an_empty_answer_is_wrong_without_being_sent(examiner: ChatServer) -> None:
     score = GemmaJudge(RediaiConfig("real", NOBODY)).score(
         item("q", "1"), Completion("item q", " \n")
     )
@@ -168,52 +120,45 @@ def test_an_empty_answer_is_wrong_without_being_sent(examiner: Examiner) -> None
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "says"),
+    ("body", "says"),
     [
-        (503, "{}", "503"),
-        (200, "<html>", "does not answer as RediAI does"),
-        (200, '{"text": 7}', "does not answer as RediAI does"),
-        (200, '["text"]', "does not answer as RediAI does"),
-        (200, '{"text": "I would say 80."}', "gave no grade for item item q"),
-        (200, '{"text": "{\\"score\\": 101, \\"verdict\\": \\"pass\\"}"}', "gave no grade"),
-        (200, '{"text": "{\\"score\\": true}"}', "gave no grade"),
-        (200, '{"text": "{\\"score\\": NaN}"}', "gave no grade"),
-        (200, json.dumps({"text": "[" * 100_000}), "gave no grade"),
+        ("<html>", "does not answer as RediAI does"),
+        ('{"text": 7}', "does not answer as RediAI does"),
+        ('["text"]', "does not answer as RediAI does"),
     ],
 )
-def test_nonsense_is_an_error_and_never_a_grade(
-    examiner: Examiner, status: int, body: str, says: str
-) -> None:
-    examiner.status, examiner.body = status, body
+def test_what_is_no_rediai_is_an_error(examiner: ChatServer, body: str, says: str) -> None:
+    examiner.respond = lambda _: Answer(body)
     judge = GemmaJudge(RediaiConfig("real", examiner.url))
     with pytest.raises(TunixError, match=says):
         judge.score(item("q", "1"), completion("1", prompt="q"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I would say 80.",
+        '{"score": 101, "verdict": "pass"}',
+        '{"score": true}',
+        '{"score": NaN}',
+        "[" * 100_000,
+    ],
+)
+def test_nonsense_is_a_refusal_of_the_item_and_never_a_grade(
+    examiner: ChatServer, text: str
+) -> None:
+    examiner.respond = lambda _: Answer({"text": text})
+    judge = GemmaJudge(RediaiConfig("real", examiner.url))
+    score = judge.score(item("q", "1"), completion("1", prompt="q"))
+    assert (score.value, score.details["verdict"]) == (None, "uncertain")
+    assert score.details["refused"]
+    assert judge.aggregate([score]).metrics == {"refused": 1.0}
 
 
 @pytest.mark.parametrize("url", [NOBODY, "http://", "http://[", "https://127.0.0.1:9/x y"])
 def test_a_rediai_that_is_not_there_says_where_it_was_looked_for(url: str) -> None:
     with pytest.raises(TunixError, match="REDIAI_BASE_URL"):
         GemmaJudge(RediaiConfig("real", url)).score(item("q", "1"), completion("1", prompt="q"))
-
-
-@given(
-    score=st.integers(0, 100) | st.floats(0, 100),
-    verdict=st.sampled_from(["pass", "fail", "uncertain", "maybe", None, ["pass"]]),
-    reasoning=st.none() | st.text(max_size=3000),
-    fence=st.sampled_from(["{}", "```json\n{}\n```", "```{}```", "So:\n```json\n{}\n``` ok?"]),
-    figures=st.none() | st.dictionaries(st.sampled_from(["safety", "x"]), st.floats(0, 1)),
-)
-def test_a_grade_is_read_as_it_was_written(
-    score: float, verdict: object, reasoning: str | None, fence: str, figures: Any
-) -> None:
-    said = {"score": score, "verdict": verdict, "reasoning": reasoning, "metrics": figures}
-    if "```" in fence and "```" in (reasoning or ""):
-        return
-    grade = parse_grade(fence.replace("{}", json.dumps(said)), "item")
-    assert grade.score == score
-    assert grade.verdict == (verdict if verdict in ("pass", "fail") else "uncertain")
-    assert grade.figures == {k: v for k, v in (figures or {}).items() if k == "safety"}
-    assert len(grade.reasoning.encode()) <= 4 * 2000
 
 
 @pytest.mark.parametrize(
@@ -248,7 +193,7 @@ def ended(counting_workspace: Workspace, tmp_path: Path) -> Callable[..., str]:
 def test_a_run_is_graded_by_gemma(
     counting_workspace: Workspace,
     ended: Callable[..., str],
-    examiner: Examiner,
+    examiner: ChatServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run_id = ended()
