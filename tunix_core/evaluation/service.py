@@ -14,7 +14,7 @@ from tunix_core.base.paths import WorkspacePaths
 from tunix_core.contributions import EVALUATOR, bare_name
 from tunix_core.datasets import Datasets
 from tunix_core.errors import ConflictError, NotFoundError, UsageError
-from tunix_core.evaluation.judging import NothingSaid, Progress, judge_items
+from tunix_core.evaluation.judging import Checked, NothingSaid, Progress, judge_items
 from tunix_core.evaluation.predictions import Predictions, PredictionSet
 from tunix_core.evaluation.review import Review, read_scores, review
 from tunix_core.evaluation.shown_steps import ShownSteps
@@ -290,7 +290,7 @@ class Evaluations:
         has_model: bool = True,
     ) -> Evaluation:
         contribution = provided.contribution
-        evaluator: Evaluator = provided.create()
+        evaluator: Evaluator = Checked(provided.create(), provided.full_name)
         if not has_model:
             evaluator = NothingSaid(evaluator)
         path = self._items_path(provided, predictions, items)
