@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from threading import Thread
@@ -16,14 +17,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import write_traces
+from tests.test_plugins import plugin
 from tunix_core import Workspace
 from tunix_core.base.clock import new_id
 from tunix_core.cli import cli
-from tunix_core.errors import ConflictError, NotFoundError, UsageError
+from tunix_core.contributions import EvaluatorContribution
+from tunix_core.errors import ConflictError, NotFoundError, TunixError, UsageError
 from tunix_core.evaluation.verdicts import decide
 from tunix_core.evaluators import USUAL_JUDGE_FULL
+from tunix_core.plugins import Plugins
 from tunix_core.protocols import GenerationConfig
-from tunix_core.records import Evaluation, Run, Score, TrainingRequest
+from tunix_core.records import (
+    Completion,
+    Estimate,
+    Evaluation,
+    Item,
+    Run,
+    Score,
+    Scorecard,
+    TrainingRequest,
+)
 
 
 @pytest.fixture
@@ -287,3 +300,59 @@ def test_the_command_ranks_by_the_same_filters(workspace: Workspace) -> None:
     assert ranked("--model", "counting-3", "--config", '"steps": 3') == ["answer_correctness"]
     assert ranked("--model", "counting_3") == []
     assert ranked("--from", "2999-01-01") == ranked("--to", "1999-01-01T00:00:00") == []
+
+
+def told(score: Callable[[Item], Any], mean: float = 0.5) -> Plugins:
+    """Plugins with an evaluator ``acme/told`` that says what it is told."""
+
+    class Told:
+        def score(self, item: Item, completion: Completion) -> Any:
+            return score(item)
+
+        def aggregate(self, scores: Sequence[Score]) -> Scorecard:
+            return Scorecard(Estimate(mean, None, None, len(scores)), len(scores))
+
+    offered = EvaluatorContribution(name="told", summary="", factory=Told)
+    return Plugins.of(plugin("acme", tunix_evaluators=lambda: [offered]))
+
+
+@pytest.mark.parametrize(
+    ("score", "message"),
+    [
+        (lambda item: Score("another", 0.5), "a judgement of item 'another' when it was asked"),
+        (lambda item: "0.5", "str as the judgement of item"),
+        (lambda item: Score(item.id, True), "not one from 0 to 1"),
+        (lambda item: Score(item.id, math.nan), "the score nan, not one from 0 to 1"),
+        (lambda item: Score(item.id, -0.1), "not one from 0 to 1"),
+        (lambda item: Score(item.id, 60.0), "not one from 0 to 1"),
+    ],
+)
+def test_what_is_no_score_is_refused_before_it_is_stored(
+    workspace: Workspace, score: Callable[[Item], Any], message: str
+) -> None:
+    run = ended(workspace)
+    workspace.predictions.create(run.id, "same-v1")
+    with Workspace(workspace.paths.root, told(score)) as other:
+        with pytest.raises(TunixError, match=f"acme/told gave .*{message}"):
+            other.evaluations.run(run.id, "same-v1", ["told"])
+        assert other.evaluations.of_run(run.id) == []
+    assert not any(path.read_text() for path in workspace.paths.root.rglob("acme.told*.jsonl"))
+
+
+@pytest.mark.parametrize("mean", [math.nan, 60.0])
+def test_a_summary_that_is_no_score_is_refused(workspace: Workspace, mean: float) -> None:
+    run = ended(workspace)
+    workspace.predictions.create(run.id, "same-v1")
+    with Workspace(workspace.paths.root, told(lambda item: Score(item.id, 0.5), mean)) as other:
+        with pytest.raises(TunixError, match=f"acme/told gave .*mean score {mean}"):
+            other.evaluations.run(run.id, "same-v1", ["told"])
+        assert other.evaluations.of_run(run.id) == []
+
+
+def test_a_stored_judgement_that_is_no_score_is_not_taken_up(workspace: Workspace) -> None:
+    run = ended(workspace)
+    made = workspace.evaluations.judge(run.id)
+    path = workspace.paths.root / made.items_path
+    path.write_text(path.read_text().replace('"value": 1.0', '"value": 5.0', 1))
+    with pytest.raises(TunixError, match="no score of item"):
+        workspace.evaluations.judge(run.id)

@@ -18,8 +18,10 @@ from tests.conftest import write_traces
 from tunix_core import Workspace
 from tunix_core.base.clock import new_id
 from tunix_core.cli import cli
-from tunix_core.errors import NotFoundError, UsageError
+from tunix_core.codec import unstructure
+from tunix_core.errors import NotComparableError, NotFoundError, TunixError, UsageError
 from tunix_core.evaluation.metric_checks import change, item_names, names_a_cost
+from tunix_core.evaluators.common import scorecard as scorecard_of
 from tunix_core.plugins import Plugins
 from tunix_core.records import Evaluation, Run
 
@@ -278,6 +280,71 @@ def test_one_figure_is_compared_without_any_comparator(workspace: Workspace) -> 
         check = bare.regressions.check_metric(bad.id, "b")
     assert (check.verdict, check.paired) == ("fail", None)
     assert workspace.regressions.check(bad.id, "b")[1].regressed, "it is found once it is there"
+
+
+def hides(workspace: Workspace, run: Run, keep: int) -> Evaluation:
+    """The run's newest evaluation once more, with scores of so many items alone."""
+    newest = workspace.evaluations.latest(run.id)
+    scores = workspace.evaluations.scores(newest)
+    hidden = [evolve(score, value=None if n >= keep else 1.0) for n, score in enumerate(scores)]
+    path = workspace.paths.root / f"{newest.items_path}.hidden"
+    path.write_text("".join(json.dumps(unstructure(score)) + "\n" for score in hidden))
+    scorecard = scorecard_of(hidden)
+    made = evolve(
+        newest,
+        id=new_id(),
+        score=1.0,
+        scorecard=scorecard,
+        items_path=path.relative_to(workspace.paths.root).as_posix(),
+    )
+    workspace.store.evaluations.insert(made)
+    return made
+
+
+def test_a_run_that_hides_its_work_loses_to_one_that_shows_it(workspace: Workspace) -> None:
+    shows, hider = judged(workspace), judged(workspace)
+    hides(workspace, hider, 2)
+    regressions = workspace.regressions
+    regressions.set_baseline("items", shows.id)
+    regressions.set_metric_baseline("figure", shows.id)
+    with pytest.raises(NotComparableError, match=r"of 30 items 28 have a score in the baseline"):
+        regressions.check(hider.id, "items")
+    _, verdict = regressions.check(hider.id, "items", allow_missing=True)
+    assert (verdict.outcome, verdict.n_paired, len(verdict.missing)) == ("fail", 30, 28)
+    assert verdict.candidate == pytest.approx(2 / 30)
+    check = regressions.check_metric(hider.id, "figure")
+    assert (check.verdict, check.paired) == ("not comparable", None)
+    assert "28 items have a score in one of the two alone" in check.details
+    regressions.set_metric_baseline("extracted", shows.id, "extracted")
+    assert regressions.check_metric(shows.id, "extracted").verdict == "pass"
+
+
+def test_the_exit_code_tells_the_verdict(workspace: Workspace) -> None:
+    good, bad, few = judged(workspace), judged(workspace, "numbers-v1"), judged(workspace)
+    hides(workspace, few, 2)
+
+    def check(run: Run, baseline: str, *words: str) -> tuple[int, str]:
+        command = ["--workspace", str(workspace.paths.root), "regress", "check", run.id, baseline]
+        shared = {"plugins": workspace.plugins}
+        found = CliRunner().invoke(cli, [*command, *words], obj=shared, standalone_mode=False)
+        if isinstance(found.exception, TunixError):
+            return found.exception.exit_code, str(found.exception)
+        return found.return_value, found.stdout
+
+    workspace.regressions.set_baseline("good", good.id)
+    workspace.regressions.set_baseline("few", few.id)
+    workspace.regressions.set_metric_baseline("figure", good.id)
+    assert check(good, "good")[0] == 0
+    assert check(bad, "good")[0] == 1
+    code, said = check(few, "few")
+    assert (code, "inconclusive" in said, "2 pairs cannot tell" in said) == (2, True, True)
+    code, said = check(few, "good")
+    assert (code, "--allow-missing" in said) == (3, True)
+    code, said = check(few, "good", "--allow-missing", "--json")
+    assert (code, json.loads(said)["verdict"]["outcome"]) == (1, "fail")
+    assert check(few, "figure")[0] == 3
+    assert check(few, "figure", "--allow-missing")[0] == UsageError.exit_code
+    assert check(few, "figure", "--by", "items", "--allow-missing")[0] == 1
 
 
 def test_the_command_compares_one_figure(workspace: Workspace) -> None:

@@ -342,16 +342,25 @@ class CompareRequest:
         baseline: Value of each item under the baseline.
         candidate: Value of each item under the candidate.
         tolerance: What is still fine.
+        allow_missing: Items that one side lacks count as its worst; otherwise they make the two
+            not comparable.
+        bounds: The lowest and the highest value that an item can have; values beyond widen them.
     """
 
     baseline: Mapping[str, float]
     candidate: Mapping[str, float]
     tolerance: Tolerance = Tolerance()
+    allow_missing: bool = False
+    bounds: tuple[float, float] = (0.0, 1.0)
 
 
 @runtime_checkable
 class Comparator(Protocol):
-    """Compares pairs; raises :class:`~tunix_core.errors.NotComparableError` without any."""
+    """Compares pairs.
+
+    Raises :class:`~tunix_core.errors.NotComparableError` without any, and where one side has
+    items that the other lacks, unless the request allows that.
+    """
 
     def compare(self, request: CompareRequest) -> Verdict: ...
 

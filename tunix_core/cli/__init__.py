@@ -18,7 +18,10 @@ from tunix_core.errors import TunixError
 if TYPE_CHECKING:
     from tunix_core.plugins import Plugins
 
-EPILOG = "Exit codes: 0 good, 1 failed or regressed or rejected, 2 wrong usage, 3 not comparable."
+EPILOG = (
+    "Exit codes: 0 good, 1 failed or regressed or rejected, 2 wrong usage or inconclusive, "
+    "3 not comparable."
+)
 
 
 class PluginCommands(click.Group):

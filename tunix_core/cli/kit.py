@@ -64,7 +64,7 @@ def refuse_given(names: Sequence[str], reason: str) -> None:
     context = click.get_current_context()
     for name in names:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise UsageError(f"--{name} has no effect here", reason)
+            raise UsageError(f"--{name.replace('_', '-')} has no effect here", reason)
 
 
 def json_option(function: Callable[P, R]) -> Callable[P, R]:

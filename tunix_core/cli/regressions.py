@@ -21,6 +21,8 @@ from tunix_core.records import Baseline, MetricCheck, Verdict
 from tunix_core.workspace import Workspace
 
 SHOWN = 10
+EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 2, "not comparable": 3}
+SAID = {"fail": "fail: regressed"}
 
 
 @click.group()
@@ -113,6 +115,11 @@ def list_baselines(workspace: Workspace, as_json: bool) -> None:
     type=click.Choice(["items", "metric"]),
     help="What is compared; by default what the baseline was set for.",
 )
+@click.option(
+    "--allow-missing",
+    is_flag=True,
+    help="Let an item without a score on one side count as the worst score there.",
+)
 @json_option
 @pass_workspace
 def check(
@@ -122,26 +129,32 @@ def check(
     tolerance: float,
     confidence: float,
     by: str | None,
+    allow_missing: bool,
     as_json: bool,
 ) -> int:
     """Compare a run with a baseline, item by item or by one figure.
 
-    Exits with 0 when it has not regressed, 1 when it has, 3 when they cannot be compared.
+    The run fails when it is worse beyond the tolerance and beyond chance, and passes when its
+    observed loss is within the tolerance. Exits with 0 for pass, 1 for fail, 2 for inconclusive
+    and 3 for not comparable. Wrong usage ends with 2 as well, and prints nothing but an error.
 
     Example: tunix-rt regress check 4f0c2a1b released --tolerance 0.02
     """
     by = by or ("metric" if workspace.regressions.baseline(baseline_name).metric_name else "items")
     if by == "metric":
-        refuse_given(("tolerance", "confidence"), "a figure passes up to 5 % worse; try --by items")
+        refuse_given(
+            ("tolerance", "confidence", "allow_missing"),
+            "a figure passes up to 5 % worse; try --by items",
+        )
         outcome = workspace.regressions.check_metric(run_id, baseline_name)
         emit(unstructure(outcome), as_json, table=lambda: print_fields(_metric_fields(outcome)))
-        return int(outcome.verdict == "fail")
+        return EXIT_CODES[outcome.verdict]
     made, verdict = workspace.regressions.check(
-        run_id, baseline_name, Tolerance(tolerance, confidence)
+        run_id, baseline_name, Tolerance(tolerance, confidence), allow_missing
     )
     data = {"baseline": unstructure(made), "verdict": unstructure(verdict)}
     emit(data, as_json, table=lambda: _print_verdict(made, verdict))
-    return int(verdict.regressed)
+    return EXIT_CODES[verdict.outcome]
 
 
 def _row(baseline: Baseline) -> dict[str, str]:
@@ -158,7 +171,7 @@ def _row(baseline: Baseline) -> dict[str, str]:
 
 def _metric_fields(outcome: MetricCheck) -> list[tuple[str, str]]:
     return [
-        ("verdict", "regressed" if outcome.verdict == "fail" else "good"),
+        ("verdict", SAID.get(outcome.verdict, outcome.verdict)),
         ("why", outcome.details),
         ("metric", outcome.metric_name),
         ("baseline", f"{outcome.baseline_value:.4f}"),
@@ -171,7 +184,7 @@ def _print_verdict(baseline: Baseline, verdict: Verdict) -> None:
     p_value = "" if verdict.p_value is None else f"{verdict.p_value:.3g}"
     detectable = verdict.smallest_detectable
     rows = [
-        ("verdict", "regressed" if verdict.regressed else "good"),
+        ("verdict", SAID.get(verdict.outcome, verdict.outcome)),
         ("why", verdict.reason),
         ("metric", f"{baseline.metric}, {verdict.direction} is better"),
         ("baseline", f"{verdict.baseline:.4f}"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -18,12 +19,74 @@ from tunix_core.errors import TunixError
 from tunix_core.evaluation.predictions import PredictionSet
 from tunix_core.evaluators.remote import RemoteEvaluator
 from tunix_core.protocols import Evaluator
-from tunix_core.records import Completion, Item, Score, Scorecard
+from tunix_core.records import SCORE_RANGE, Completion, Item, Score, Scorecard
 
 NO_PREDICTION = "no prediction"
 PROGRESS_S = 0.2
 
 Progress = Callable[[int, int], None]
+
+
+@frozen
+class Checked:
+    """An evaluator whose every word is checked before anything is stored.
+
+    Args:
+        inner: The evaluator.
+        name: Its full name, for errors.
+    """
+
+    inner: Evaluator
+    name: str
+
+    def score(self, item: Item, completion: Completion) -> Score:
+        """The judgement of a completion.
+
+        Raises:
+            TunixError: It is of another item, or no number within the range of scores.
+        """
+        judged = self.inner.score(item, completion)
+        problem = _problem(judged, item)
+        if problem is not None:
+            raise TunixError(f"{self.name} gave {problem}", "ask the author of this evaluator")
+        return judged
+
+    def aggregate(self, scores: Sequence[Score]) -> Scorecard:
+        """The summary of judgements.
+
+        Raises:
+            TunixError: A number in it is not finite, or its mean no score.
+        """
+        card = self.inner.aggregate(scores)
+        wrong = [name for name, value in card.metrics.items() if not math.isfinite(value)]
+        if not _is_score(card.overall.mean):
+            wrong.append(f"mean score {card.overall.mean!r}")
+        if wrong:
+            raise TunixError(
+                f"{self.name} gave a scorecard with what is no number: {', '.join(wrong)}",
+                "ask the author of this evaluator",
+            )
+        return card
+
+
+def _problem(judged: Score, item: Item) -> str | None:
+    """What is wrong with a judgement of an item."""
+    if not isinstance(judged, Score):
+        return f"{type(judged).__name__} as the judgement of item {item.id!r}, not Score"
+    if judged.item_id != item.id:
+        return f"a judgement of item {judged.item_id!r} when it was asked about {item.id!r}"
+    if not _is_score(judged.value):
+        low, high = SCORE_RANGE
+        return f"item {item.id!r} the score {judged.value!r}, not one from {low:g} to {high:g}"
+    return None
+
+
+def _is_score(value: float | None) -> bool:
+    if value is None:
+        return True
+    # True is an int, but no score; NaN lies in no range.
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and SCORE_RANGE[0] <= value <= SCORE_RANGE[1]
 
 
 @frozen
@@ -49,6 +112,7 @@ def judge_items(
     items: Sequence[Item],
     path: Path,
     on_progress: Progress | None,
+    concurrency: int = 1,
 ) -> list[Score]:
     """Append to ``path`` the judgements that are missing there; returns all of them.
 
@@ -58,6 +122,7 @@ def judge_items(
         items: What was asked, in the order of the dataset.
         path: The file; an error, also one from ``on_progress``, leaves what has been judged.
         on_progress: Called a few times a second with (judged, total).
+        concurrency: In how many threads the judge may be called at the same time.
     """
     said = by_item(predictions)
     return judge_each(
@@ -65,7 +130,7 @@ def judge_items(
         lambda item: _score(evaluator, item, said.get(item.id, [])),
         path,
         on_progress,
-        concurrency_of(evaluator),
+        concurrency,
     )
 
 
@@ -153,4 +218,7 @@ def _recover(path: Path, items: Sequence[Item]) -> list[Score]:
     wanted = [item.id for item in items[: len(scores)]]
     if [score.item_id for score in scores] != wanted:
         raise TunixError(f"{path} belongs to another dataset", "remove it to judge again")
+    wrong = [score.item_id for score in scores if not _is_score(score.value)]
+    if wrong:
+        raise TunixError(f"{path}: no score of item {wrong[0]!r}", "remove it to judge again")
     return scores

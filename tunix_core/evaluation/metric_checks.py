@@ -114,9 +114,23 @@ def lower_is_better_for(baseline: Baseline, metric: str, paired: Verdict | None)
 
 
 def details(
-    before: Evaluation, after: Evaluation, lower: bool, changed: Change, paired: Verdict | None
+    before: Evaluation,
+    after: Evaluation,
+    lower: bool,
+    changed: Change,
+    paired: Verdict | None,
+    apart: int,
 ) -> str:
-    """One line that says what was compared with what."""
+    """One line that says what was compared with what.
+
+    Args:
+        before: The evaluation of the baseline.
+        after: That of the run.
+        lower: Whether lower figures are better.
+        changed: How the figure changed.
+        paired: The comparison item by item, where there is one.
+        apart: How many items only one of the two has a score for.
+    """
     parts = [
         f"{changed.percent:+.2f} %, {'lower' if lower else 'higher'} is better, "
         f"up to {TOLERANCE_PERCENT} % worse passes"
@@ -130,6 +144,8 @@ def details(
         )
     if before.dataset_key != after.dataset_key:
         parts.append(f"baseline judged on {before.dataset_key}, run on {after.dataset_key}")
+    if apart:
+        parts.append(f"not comparable: {apart} items have a score in one of the two alone")
     if paired is not None:
         parts.append(f"item by item {paired.reason}")
     return "; ".join(parts)

@@ -25,7 +25,7 @@ from tunix_core.evaluation.service import Evaluations
 from tunix_core.evaluators import USUAL_JUDGE
 from tunix_core.plugins import Plugins
 from tunix_core.protocols import CompareRequest, Tolerance
-from tunix_core.records import Baseline, Evaluation, MetricCheck, Verdict
+from tunix_core.records import SCORE_RANGE, Baseline, Evaluation, MetricCheck, Verdict
 from tunix_core.store import Store
 
 DEFAULT_COMPARATOR = "higher-is-better"
@@ -154,7 +154,11 @@ class Regressions:
         return self._store.evaluations.baselines()
 
     def check(
-        self, run_id: str, baseline_name: str, tolerance: Tolerance | None = None
+        self,
+        run_id: str,
+        baseline_name: str,
+        tolerance: Tolerance | None = None,
+        allow_missing: bool = False,
     ) -> tuple[Baseline, Verdict]:
         """Compare a run's newest evaluation with a baseline.
 
@@ -162,10 +166,12 @@ class Regressions:
             run_id: The run to be checked.
             baseline_name: The baseline.
             tolerance: How much worse is still fine; nothing by default.
+            allow_missing: Let an item without a score on one side count as the worst there.
 
         Raises:
             NotFoundError: No such baseline, or the run was not evaluated on its dataset.
-            NotComparableError: The evaluator's rules changed, or no item has a score in both.
+            NotComparableError: The evaluator's rules changed, no item has a score in both, or
+                one side has scores of items that the other lacks and that is not allowed.
         """
         baseline = self.baseline(baseline_name)
         before = self._evaluations.get(baseline.evaluation_id)
@@ -176,7 +182,8 @@ class Regressions:
                 f"{baseline.metric}, the run by version {after.evaluator_version}",
                 f"judge run {baseline.run_id[:8]} again and set the baseline anew",
             )
-        return baseline, self._compare(baseline, before, after, tolerance or Tolerance())
+        found = self._compare(baseline, before, after, tolerance or Tolerance(), allow_missing)
+        return baseline, found
 
     def check_metric(self, run_id: str, baseline_name: str) -> MetricCheck:
         """Compare one figure of a run with that of a baseline; up to 5 % worse passes.
@@ -204,6 +211,7 @@ class Regressions:
         paired = self._paired(baseline, before, after)
         lower = lower_is_better_for(baseline, metric, paired)
         changed = change(values[0], values[1], lower)
+        apart = self._apart(metric, before, after)
         return MetricCheck(
             run_id=after.run_id,
             baseline_name=baseline.name,
@@ -214,8 +222,8 @@ class Regressions:
             current_value=values[1],
             delta=changed.delta,
             delta_percent=changed.percent,
-            verdict=changed.verdict,
-            details=details(before, after, lower, changed, paired),
+            verdict="not comparable" if apart else changed.verdict,
+            details=details(before, after, lower, changed, paired, apart),
             paired=paired,
         )
 
@@ -247,14 +255,19 @@ class Regressions:
 
     def _comparator_for(self, metric: str, evaluation: Evaluation, lower: bool) -> str:
         """The comparator of the item scores behind a figure."""
-        bare = bare_name(evaluation.evaluator)
-        about_items = metric in (PRIMARY_SCORE, "score", bare) or metric.startswith(ITEM_PREFIX)
+        about_items = _is_mean(metric, evaluation) or metric.startswith(ITEM_PREFIX)
         name = LOWER_COMPARATOR if lower and about_items else DEFAULT_COMPARATOR
         try:
             return self._plugins.find(COMPARATOR, name).full_name
         except UsageError:
             # One figure can be compared without any; the name is found once there is one.
             return name
+
+    def _apart(self, metric: str, before: Evaluation, after: Evaluation) -> int:
+        """How many items only one of two means is of, where both were judged alike."""
+        if not _is_mean(metric, before) or _judged_how(before) != _judged_how(after):
+            return 0
+        return len(self._values(before).keys() ^ self._values(after).keys())
 
     def _paired(self, baseline: Baseline, before: Evaluation, after: Evaluation) -> Verdict | None:
         if _judged_how(before) != _judged_how(after):
@@ -265,11 +278,18 @@ class Regressions:
             return None
 
     def _compare(
-        self, baseline: Baseline, before: Evaluation, after: Evaluation, tolerance: Tolerance
+        self,
+        baseline: Baseline,
+        before: Evaluation,
+        after: Evaluation,
+        tolerance: Tolerance,
+        allow_missing: bool = False,
     ) -> Verdict:
         provided = self._plugins.find(COMPARATOR, baseline.comparator)
-        request = CompareRequest(self._values(before), self._values(after), tolerance)
-        return provided.create().compare(request)
+        values = self._values(before), self._values(after)
+        return provided.create().compare(
+            CompareRequest(*values, tolerance, allow_missing, SCORE_RANGE)
+        )
 
     def _values(self, evaluation: Evaluation) -> dict[str, float]:
         scores = self._evaluations.scores(evaluation)
@@ -279,6 +299,11 @@ class Regressions:
 def _check_name(name: str) -> None:
     if not name.strip():
         raise UsageError("a baseline needs a name")
+
+
+def _is_mean(metric: str, evaluation: Evaluation) -> bool:
+    """Whether a figure is the mean of an evaluation's item scores."""
+    return metric in (PRIMARY_SCORE, "score", bare_name(evaluation.evaluator))
 
 
 def _judged_how(evaluation: Evaluation) -> tuple[str, str, str]:

@@ -16,7 +16,13 @@ from tunix_core.contributions import EVALUATOR, bare_name
 from tunix_core.datasets import Datasets
 from tunix_core.errors import ConflictError, NotFoundError, UsageError
 from tunix_core.evaluation.judges import Judge, make_judge
-from tunix_core.evaluation.judging import NothingSaid, Progress, judge_items
+from tunix_core.evaluation.judging import (
+    Checked,
+    NothingSaid,
+    Progress,
+    concurrency_of,
+    judge_items,
+)
 from tunix_core.evaluation.predictions import Predictions, PredictionSet
 from tunix_core.evaluation.review import Review, read_scores, review
 from tunix_core.evaluation.shown_steps import ShownSteps
@@ -304,13 +310,15 @@ class Evaluations:
         has_model: bool = True,
     ) -> Evaluation:
         name = judge.provided.full_name
-        evaluator = judge.evaluator if has_model else NothingSaid(judge.evaluator)
+        checked = Checked(judge.evaluator, name)
+        evaluator = checked if has_model else NothingSaid(checked)
+        concurrency = concurrency_of(judge.evaluator)
         path = self._items_path(judge, predictions, items)
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path, WAIT_S):
             if again:
                 path.unlink(missing_ok=True)
-            scores = judge_items(evaluator, predictions, items, path, on_progress)
+            scores = judge_items(evaluator, predictions, items, path, on_progress, concurrency)
         scorecard = evaluator.aggregate(scores)
         score = scorecard.overall.mean if has_model else 0.0
         evaluation = Evaluation(

@@ -6,7 +6,7 @@ from tunix_core.records.dataset import DatasetManifest, RecordKind
 from tunix_core.records.evaluation import Evaluation, PairwiseResult
 from tunix_core.records.item import Completion, Item, Prompt
 from tunix_core.records.model import ModelArtifact, ModelVersion
-from tunix_core.records.regression import Baseline, MetricCheck, Verdict
+from tunix_core.records.regression import Baseline, MetricCheck, Outcome, Verdict
 from tunix_core.records.run import TERMINAL_STATUSES, Run, RunStatus, RunTotal
 from tunix_core.records.run_config import (
     Device,
@@ -16,7 +16,7 @@ from tunix_core.records.run_config import (
     StopReason,
     TrainingRequest,
 )
-from tunix_core.records.score import Estimate, Score, Scorecard, StepVerdict
+from tunix_core.records.score import SCORE_RANGE, Estimate, Score, Scorecard, StepVerdict
 from tunix_core.records.trace import (
     MAX_ANSWER_CHARS,
     MAX_PROMPT_CHARS,
@@ -38,6 +38,7 @@ __all__ = [
     "MAX_STEP_CHARS",
     "MAX_STEP_TYPE_CHARS",
     "MAX_VERSION_CHARS",
+    "SCORE_RANGE",
     "TERMINAL_STATUSES",
     "Baseline",
     "Completion",
@@ -49,6 +50,7 @@ __all__ = [
     "MetricCheck",
     "ModelArtifact",
     "ModelVersion",
+    "Outcome",
     "PairwiseResult",
     "Prompt",
     "RecordKind",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from attrs import frozen
+from attrs import Factory, field, frozen
+
+Outcome = Literal["pass", "fail", "inconclusive"]
 
 
 @frozen
@@ -52,16 +54,20 @@ class Verdict:
         baseline: Mean over the paired items.
         candidate: Mean over the paired items.
         delta: ``candidate - baseline``.
-        low: Lower end of the 95 % interval of delta.
-        high: Upper end of the 95 % interval of delta.
-        p_value: Two-sided, of no difference; None when it cannot be had.
-        smallest_detectable: The smallest difference this many pairs could have shown, or None
-            for a single pair.
-        n_paired: Items in both.
-        missing: Items only in the baseline.
-        new: Items only in the candidate.
+        low: Lower end of the interval of delta, by default that of 95 %.
+        high: Upper end of the interval of delta.
+        p_value: Two-sided, of a loss of exactly the tolerance; None when it cannot be had.
+        smallest_detectable: The smallest loss that this many pairs show to be beyond the
+            tolerance with a power of 80 %; None when they can show none.
+        n_paired: Items that were compared.
+        missing: Items only in the baseline; where they are allowed, they count as worst in the
+            candidate.
+        new: Items only in the candidate; where they are allowed, they count as worst in the
+            baseline.
         regressions: Items that got worse, with both values.
         reason: One line for people.
+        outcome: ``fail`` when it has regressed, ``inconclusive`` when the pairs are too few to
+            say so or the contrary.
     """
 
     regressed: bool
@@ -78,6 +84,9 @@ class Verdict:
     new: tuple[str, ...] = ()
     regressions: tuple[Mapping[str, Any], ...] = ()
     reason: str = ""
+    outcome: Outcome = field(
+        default=Factory(lambda self: "fail" if self.regressed else "pass", takes_self=True)
+    )
 
 
 @frozen
@@ -94,7 +103,8 @@ class MetricCheck:
         current_value: Its value for the run.
         delta: ``current_value - baseline_value``.
         delta_percent: ``delta`` in percent of the size of the baseline, to 2 decimal places.
-        verdict: ``fail`` when the figure became worse beyond the tolerance.
+        verdict: ``fail`` when the figure became worse beyond the tolerance; ``not comparable``
+            when it is the mean of other items.
         details: One line for people.
         paired: The comparison item by item, where both were judged alike on the same dataset.
     """
@@ -108,6 +118,6 @@ class MetricCheck:
     current_value: float
     delta: float
     delta_percent: float
-    verdict: Literal["pass", "fail"]
+    verdict: Literal["pass", "fail", "not comparable"]
     details: str
     paired: Verdict | None = None

@@ -7,6 +7,9 @@ from typing import Any
 
 from attrs import field, frozen
 
+# Of every score: the worst and the best.
+SCORE_RANGE = (0.0, 1.0)
+
 
 @frozen
 class StepVerdict:

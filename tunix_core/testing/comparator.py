@@ -76,7 +76,29 @@ class ComparatorConformance:
 
     def test_worse_within_the_tolerance_is_no_regression(self) -> None:
         assert not self.compare(-0.3, tolerance=0.31).regressed
-        assert self.compare(-0.3, tolerance=0.29).regressed
+        assert self.compare(-0.3, tolerance=0.2).regressed
+
+    def test_worse_by_the_tolerance_and_a_little_is_within_chance(self) -> None:
+        assert not self.compare(-0.3, tolerance=0.14, share=0.5).regressed
+
+    def test_a_larger_tolerance_never_makes_it_worse(self) -> None:
+        verdicts = [self.compare(-0.3, t / 50, share=0.5).regressed for t in range(16)]
+        assert verdicts == sorted(verdicts, reverse=True)
+
+    @pytest.mark.parametrize("pairs", [1, 2])
+    def test_hardly_any_pairs_tell_nothing(self, pairs: int) -> None:
+        good, bad = (dict.fromkeys([f"{n}" for n in range(pairs)], value) for value in (0.9, 0.2))
+        for before, after in ((good, bad), (bad, good), (good, good)):
+            verdict = self.make().compare(CompareRequest(before, after))
+            assert verdict.outcome == "inconclusive"
+            assert verdict.low < verdict.delta < verdict.high
+
+    def test_the_verdict_and_its_outcome_agree(self) -> None:
+        for shift, share in ((-0.3, 0.5), (0.3, 0.5), (0.0, 0.0), (-0.3, 1 / ITEMS)):
+            verdict = self.compare(shift, share=share)
+            assert verdict.regressed == (verdict.outcome == "fail")
+        assert self.compare(-0.3, share=1 / ITEMS).outcome == "inconclusive"
+        assert self.compare(0.3).outcome == "pass"
 
     def test_a_zero_or_one_score_that_collapses_is_a_regression(self) -> None:
         good, bad = dict.fromkeys(values(), 1.0), dict.fromkeys(values(), 0.0)
@@ -85,14 +107,24 @@ class ComparatorConformance:
         assert self.make().compare(CompareRequest(good, bad)).regressed
         assert not self.make().compare(CompareRequest(bad, good)).regressed
 
-    def test_only_pairs_count_and_the_others_are_listed(self) -> None:
-        baseline = {"a": 0.5, "b": 0.5, "only-before": 0.0}
-        candidate = {"b": 0.5, "a": 0.5, "only-after": 9.0}
-        verdict = self.make().compare(CompareRequest(baseline, candidate))
-        assert verdict.n_paired == 2
-        assert verdict.baseline == verdict.candidate == 0.5
-        assert verdict.missing == ("only-before",)
-        assert verdict.new == ("only-after",)
+    @pytest.mark.parametrize("lacking", ["baseline", "candidate"])
+    def test_missing_items_are_not_comparable_unless_allowed(self, lacking: str) -> None:
+        before, after = values(), values()
+        del (before if lacking == "baseline" else after)["item-000"]
+        with pytest.raises(NotComparableError):
+            self.make().compare(CompareRequest(before, after))
+        verdict = self.make().compare(CompareRequest(before, after, allow_missing=True))
+        assert verdict.n_paired == ITEMS
+        assert verdict.missing == (("item-000",) if lacking == "candidate" else ())
+        assert verdict.new == (("item-000",) if lacking == "baseline" else ())
+
+    def test_missing_items_never_help(self) -> None:
+        worst = 0.0 if self.direction == "higher" else 1.0
+        all_, few = values(), dict(list(values().items())[: ITEMS // 20])
+        assert self.make().compare(CompareRequest(all_, few, allow_missing=True)).regressed
+        filled = dict.fromkeys(all_, worst) | few
+        hidden = self.make().compare(CompareRequest(all_, few, allow_missing=True))
+        assert hidden.delta == self.make().compare(CompareRequest(all_, filled)).delta
 
     def test_without_pairs_nothing_can_be_compared(self) -> None:
         with pytest.raises(NotComparableError):

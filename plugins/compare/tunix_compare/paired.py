@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import Literal
 
 from attrs import frozen
-from scipy import stats
 
+from tunix_compare.binary import loss_of_right_answers
+from tunix_compare.difference import Loss, fewest_pairs
+from tunix_compare.means import loss_of_means
 from tunix_core.errors import NotComparableError, UsageError
 from tunix_core.protocols import CompareRequest, Tolerance
-from tunix_core.records import Verdict
-
-POWER = 0.8
+from tunix_core.records import Outcome, Verdict
 
 Direction = Literal["higher", "lower"]
 
@@ -34,23 +33,15 @@ def lower_is_better() -> PairedComparator:
 
 
 @frozen
-class _Difference:
-    """The mean of paired differences with what chance allows."""
-
-    mean: float
-    low: float
-    high: float
-    p_value: float | None
-    smallest_detectable: float | None
-
-
-@frozen
 class PairedComparator:
-    """Compares item by item; a candidate regresses when it is worse beyond tolerance and chance.
+    """Compares item by item; a candidate fails when its loss is beyond tolerance and chance.
 
-    Values that are all 0 or 1 are tested with McNemar's exact test, others with Student's paired
-    t-test; the interval of the difference is Student's. The smallest detectable difference is
-    the one that this many pairs show with a power of 80 %.
+    Values that are all 0 or 1 are tested with the score test of Tango, others with Student's
+    paired t-test. Both test a loss of the tolerance, and the interval holds what they do not
+    reject: the candidate fails when all of it lies beyond the tolerance. It passes when the
+    observed loss lies within, if so many pairs can show any loss at all, and is inconclusive
+    otherwise. At a confidence of 95 % one of 40 candidates whose true loss is the tolerance fails,
+    up to one of 20 where pairs are few.
 
     Args:
         direction: Which values are better.
@@ -62,44 +53,49 @@ class PairedComparator:
         """Judge the candidate against the baseline.
 
         Raises:
-            NotComparableError: They share no item.
+            NotComparableError: One has items that the other lacks, and missing ones are not
+                allowed; or neither has any.
             UsageError: A value is not finite, or the tolerance makes no sense.
         """
         _check(request)
-        paired = sorted(request.baseline.keys() & request.candidate.keys())
-        if not paired:
-            raise NotComparableError(
-                "baseline and candidate share no item", "evaluate both on the same dataset"
-            )
-        before = [float(request.baseline[item]) for item in paired]
-        after = [float(request.candidate[item]) for item in paired]
-        difference = _difference(before, after, request.tolerance.confidence)
+        missing = tuple(sorted(request.baseline.keys() - request.candidate.keys()))
+        new = tuple(sorted(request.candidate.keys() - request.baseline.keys()))
+        items = _items(request, missing, new)
+        everything = (*request.bounds, *request.baseline.values(), *request.candidate.values())
+        lowest, highest = min(everything), max(everything)
+        worst = lowest if self.direction == "higher" else highest
+        before = [float(request.baseline.get(item, worst)) for item in items]
+        after = [float(request.candidate.get(item, worst)) for item in items]
         sign = 1 if self.direction == "higher" else -1
-        worse = [
-            {"item_id": item, "baseline": a, "candidate": b}
-            for item, a, b in zip(paired, before, after, strict=True)
-            if sign * (b - a) < 0
-        ]
-        regressed = (
-            -sign * difference.mean > request.tolerance.absolute
-            and difference.p_value is not None
-            and difference.p_value < 1 - request.tolerance.confidence
-        )
+        losses = [sign * (a - b) for a, b in zip(before, after, strict=True)]
+        if {*before, *after} <= {0.0, 1.0} and request.tolerance.absolute < 1:
+            best = 1.0 if self.direction == "higher" else 0.0
+            right = sum(pair == (best, best) for pair in zip(before, after, strict=True))
+            loss = _loss(losses, highest - lowest, request.tolerance, right)
+        else:
+            loss = _loss(losses, highest - lowest, request.tolerance)
+        outcome = _outcome(loss, request.tolerance)
+        low, high = sorted((-sign * loss.low, -sign * loss.high))
         return Verdict(
-            regressed=regressed,
+            regressed=outcome == "fail",
             direction=self.direction,
-            baseline=math.fsum(before) / len(paired),
-            candidate=math.fsum(after) / len(paired),
-            delta=difference.mean,
-            low=difference.low,
-            high=difference.high,
-            p_value=difference.p_value,
-            smallest_detectable=difference.smallest_detectable,
-            n_paired=len(paired),
-            missing=tuple(sorted(request.baseline.keys() - request.candidate.keys())),
-            new=tuple(sorted(request.candidate.keys() - request.baseline.keys())),
-            regressions=tuple(worse),
-            reason=_reason(sign, difference, request.tolerance, len(paired)),
+            baseline=math.fsum(before) / len(items),
+            candidate=math.fsum(after) / len(items),
+            delta=0.0 - sign * loss.mean,
+            low=low,
+            high=high,
+            p_value=loss.p_value,
+            smallest_detectable=loss.detectable,
+            n_paired=len(items),
+            missing=missing,
+            new=new,
+            regressions=tuple(
+                {"item_id": item, "baseline": a, "candidate": b}
+                for item, a, b in zip(items, before, after, strict=True)
+                if sign * (b - a) < 0
+            ),
+            reason=_reason(outcome, loss, request.tolerance, len(items)),
+            outcome=outcome,
         )
 
 
@@ -115,41 +111,64 @@ def _check(request: CompareRequest) -> None:
                 raise UsageError(f"{side} value of item {item!r} is {value}")
 
 
-def _difference(before: Sequence[float], after: Sequence[float], confidence: float) -> _Difference:
-    n = len(before)
-    differences = [b - a for a, b in zip(before, after, strict=True)]
-    mean = math.fsum(differences) / n
-    binary = all(value in (0.0, 1.0) for value in (*before, *after))
-    if n == 1:
-        return _Difference(mean, mean, mean, None, None)
-    deviation = math.sqrt(math.fsum((d - mean) ** 2 for d in differences) / (n - 1))
-    half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * deviation / math.sqrt(n)
-    normal = NormalDist()
-    detectable = (normal.inv_cdf(0.5 + confidence / 2) + normal.inv_cdf(POWER)) * deviation
-    detectable /= math.sqrt(n)
-    if binary:
-        gained, lost = differences.count(1.0), differences.count(-1.0)
-        p_value = float(stats.binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
-        # No fewer items than this can be significant, even if all of them change one way.
-        detectable = max(detectable, math.ceil(math.log2(2 / (1 - confidence))) / n)
-    elif deviation == 0:
-        p_value = 1.0 if mean == 0 else 0.0
-    else:
-        p_value = float(2 * stats.t.sf(abs(mean) / deviation * math.sqrt(n), n - 1))
-    return _Difference(mean, mean - half, mean + half, p_value, detectable)
+def _items(request: CompareRequest, missing: Sequence[str], new: Sequence[str]) -> list[str]:
+    """The items that are compared, in order."""
+    items = sorted(request.baseline.keys() | request.candidate.keys())
+    if len(missing) + len(new) == len(items):
+        raise NotComparableError(
+            "baseline and candidate share no item", "evaluate both on the same dataset"
+        )
+    if (missing or new) and not request.allow_missing:
+        raise NotComparableError(
+            f"of {len(items)} items {len(missing)} have a score in the baseline alone, "
+            f"{len(new)} in the candidate alone",
+            "judge both on the same items, or let what is missing count as worst: --allow-missing",
+        )
+    return items
 
 
-def _reason(sign: int, difference: _Difference, tolerance: Tolerance, n: int) -> str:
-    loss = -sign * difference.mean
-    if difference.p_value is None:
-        return "one pair cannot tell a difference from chance"
-    chance = f"p = {difference.p_value:.2g} over {n} pairs"
-    beyond_chance = difference.p_value < 1 - tolerance.confidence
-    if loss <= 0:
-        verb = "better" if loss < 0 and beyond_chance else "not worse"
-        return f"{verb}: {difference.mean:+.4f}, {chance}"
-    if not beyond_chance:
-        return f"worse by {loss:.4f}, but within chance: {chance}"
-    if loss <= tolerance.absolute:
-        return f"worse by {loss:.4f}, within the tolerance of {tolerance.absolute:g}: {chance}"
-    return f"worse by {loss:.4f}, beyond the tolerance of {tolerance.absolute:g}: {chance}"
+def _loss(
+    losses: Sequence[float], width: float, tolerance: Tolerance, right: int | None = None
+) -> Loss:
+    """What the losses of single items say; ``right`` in both, where they are right or wrong."""
+    n, limits = len(losses), (tolerance.absolute, tolerance.confidence)
+    if n < fewest_pairs(tolerance.confidence):
+        return Loss(math.fsum(losses) / n, -width, width, None, None)
+    if right is None:
+        return loss_of_means(losses, width, *limits)
+    return loss_of_right_answers(losses.count(1.0), losses.count(-1.0), right, n, *limits)
+
+
+def _outcome(loss: Loss, tolerance: Tolerance) -> Outcome:
+    within = loss.mean <= tolerance.absolute
+    if loss.p_value is None:
+        return "inconclusive"
+    if loss.p_value < 1 - tolerance.confidence:
+        return "pass" if within else "fail"
+    return "pass" if within and loss.detectable is not None else "inconclusive"
+
+
+def _reason(outcome: Outcome, loss: Loss, tolerance: Tolerance, n: int) -> str:
+    if loss.p_value is None:
+        pairs = "one pair" if n == 1 else f"{n} pairs"
+        return f"{pairs} cannot tell a difference from chance"
+    chance = f"p = {loss.p_value:.2g} over {n} pairs"
+    beyond_chance = loss.p_value < 1 - tolerance.confidence
+    if outcome == "inconclusive" and loss.mean <= tolerance.absolute:
+        return f"not worse, but so few right answers cannot show any loss: {chance}"
+    if loss.mean <= 0:
+        better = loss.mean < 0 and loss.high < 0
+        return f"{'better' if better else 'not worse'}: {_figure(-loss.mean, '+')}, {chance}"
+    worse = f"worse by {_figure(loss.mean)}"
+    if outcome == "fail":
+        return f"{worse}, beyond the tolerance of {tolerance.absolute:g}: {chance}"
+    if outcome == "inconclusive":
+        return f"{worse}, but within chance: {chance}"
+    shown = "" if beyond_chance else " as observed"
+    return f"{worse}, within the tolerance of {tolerance.absolute:g}{shown}: {chance}"
+
+
+def _figure(value: float, sign: str = "") -> str:
+    """Four decimal places, or what a smaller value needs so as not to read as none."""
+    digits = ".4f" if value == 0 or abs(value) >= 1e-4 else ".2g"
+    return format(value, sign + digits)

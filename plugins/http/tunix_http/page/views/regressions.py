@@ -44,6 +44,7 @@ def _check(workspace: Workspace, name: str, run_id: str) -> dict[str, Any]:
         "metric": None,
         "verdict": None,
         "regressed": None,
+        "outcome": None,
         "regressions": [],
         "more": 0,
     }
@@ -52,7 +53,7 @@ def _check(workspace: Workspace, name: str, run_id: str) -> dict[str, Any]:
             verdict: Verdict | None = workspace.regressions.check(run.id, name)[1]
         else:
             found["metric"] = metric = workspace.regressions.check_metric(run.id, name)
-            found["regressed"] = metric.verdict == "fail"
+            found["outcome"] = metric.verdict
             verdict = metric.paired
     except TunixError as error:
         return found | {"problem": str(error)}
@@ -64,7 +65,8 @@ def _check(workspace: Workspace, name: str, run_id: str) -> dict[str, Any]:
         ]
         found["more"] = max(0, len(verdict.regressions) - MOST_REGRESSIONS)
         if baseline.metric_name is None:
-            found["regressed"] = verdict.regressed
+            found["outcome"] = verdict.outcome
+    found["regressed"] = found["outcome"] == "fail"
     return found
 
 
