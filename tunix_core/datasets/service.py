@@ -24,6 +24,9 @@ from tunix_core.store.labels import Matches
 from tunix_core.traces import exports
 
 SCHEMA_VERSION = "1.1"
+_LABEL_BEFORE = re.compile(r"(question|problem|q) ?: ?")
+_LABEL_BEHIND = "answer:"
+_ENDS = " .?"
 
 
 def dataset_key(name: str, version: str) -> str:
@@ -200,7 +203,8 @@ class Datasets:
     def overlap(self, first: str, second: str) -> int:
         """Number of items of ``second`` whose question is also asked in ``first``.
 
-        Questions are compared by their normalised text: white space and Unicode form aside.
+        Questions are compared by their normalised text: white space, upper and lower case, Unicode
+        form and a label such as ``Question:`` before or ``Answer:`` behind aside.
         """
         asked = {_question(item.trace) for item in self.items(first)}
         return sum(_question(item.trace) in asked for item in self.items(second))
@@ -283,5 +287,8 @@ def _origin(
 
 
 def _question(trace: Trace) -> bytes:
-    text = " ".join(unicodedata.normalize("NFC", trace.prompt).split())
+    text = " ".join(unicodedata.normalize("NFC", trace.prompt).casefold().split())
+    label = _LABEL_BEFORE.match(text)
+    text = text[label.end() :] if label else text
+    text = text.rstrip(_ENDS).removesuffix(_LABEL_BEHIND).rstrip(_ENDS)
     return hashlib.sha256(text.encode()).digest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tunix_core.records.dataset import DatasetManifest, RecordKind
-from tunix_core.records.evaluation import Evaluation
+from tunix_core.records.evaluation import Evaluation, EvaluationBasis
 from tunix_core.records.item import Completion, Item, Prompt
 from tunix_core.records.model import ModelArtifact, ModelVersion
 from tunix_core.records.regression import Baseline, MetricCheck, Verdict
@@ -45,6 +45,7 @@ __all__ = [
     "Device",
     "Estimate",
     "Evaluation",
+    "EvaluationBasis",
     "Item",
     "MetricCheck",
     "ModelArtifact",
