@@ -200,9 +200,9 @@ def planted(
     for number, score in enumerate(scores):
         run = workspace.runs.create("same-v1", "counting", {"steps": number})
         at = f"2026-03-{number // 2 + 1:02}T00:00:00.000000Z"
-        changes = {"id": new_id(), "run_id": run.id, "score": score, "created_at": at}
-        # Of runs that have no model, so that none of what there is now is known.
-        made.append(evolve(like, basis=None, **changes))
+        one = evolve(like, id=new_id(), run_id=run.id, score=score, created_at=at)
+        # Of a run that has made no model: nothing that there is now contradicts it.
+        made.append(evolve(one, basis=None))
         workspace.store.evaluations.insert(made[-1])
     return made
 
