@@ -13,7 +13,7 @@ from tunix_core.records import Run
 
 LATER_TABLES = ("trace_scores", "tuning_trials", "tuning_jobs")
 LATER_COLUMNS = {
-    "evaluations": ("verdict", "grade"),
+    "evaluations": ("verdict", "grade", "items_sha256", "basis"),
     "baselines": ("metric_name", "lower_is_better", "eval_set", "wanted_dataset_key"),
 }
 LATER_MIGRATIONS = (
@@ -21,6 +21,7 @@ LATER_MIGRATIONS = (
     "verdicts_and_metric_baselines",
     "tuning",
     "settings_not_yet_accepted",
+    "evidence_of_evaluations",
 )
 
 
@@ -33,6 +34,7 @@ def make_old(workspace: Workspace) -> None:
 
 def take_away(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA user_version = 0")
+    connection.execute("DROP INDEX evaluations_items")
     for table in LATER_TABLES:
         connection.execute(f"DROP TABLE {table}")
     for table, columns in LATER_COLUMNS.items():
@@ -44,6 +46,7 @@ def take_away(connection: sqlite3.Connection) -> None:
         ("evaluations", "scorecard", "stddev"),
         ("runs", "config", "request"),
         ("runs", "config", "requested"),
+        ("runs", "result", "weights_sha256"),
     ):
         rows = connection.execute(f"SELECT id, {column} FROM {table}").fetchall()  # noqa: S608
         for row_id, text in rows:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import lose_lease, write_traces
 from tunix_core import Workspace
-from tunix_core.models.local_registry import tree_digest
+from tunix_core.base.file_trees import tree_digest
 from tunix_core.traces.importing import BATCH_RECORDS
 
 pytestmark = pytest.mark.full

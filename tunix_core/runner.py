@@ -17,12 +17,13 @@ from typing import Any
 
 from attrs import evolve
 
+from tunix_core.base.file_trees import tree_digest
 from tunix_core.base.locks import FileLock
 from tunix_core.codec import structure
 from tunix_core.contributions import TRAINER
 from tunix_core.datasets.files import data_file
 from tunix_core.datasets.reading import verify
-from tunix_core.errors import TunixError
+from tunix_core.errors import TunixError, UsageError
 from tunix_core.evaluation.answering import answer
 from tunix_core.plugins.tools import PluginTools
 from tunix_core.protocols import GenerationConfig, Host, LoadRequest, Trainer, TrainJob, TrainResult
@@ -47,7 +48,8 @@ def train(workspace: Workspace, run_id: str) -> None:
             verify(workspace.paths.datasets, key)
         trainer, job = _prepare(workspace, run)
         folder.set_predictions_aside()
-        folder.write_result(_result(trainer.fit(job, reporter), run.trainer))
+        returned = _result(trainer.fit(job, reporter), run.trainer)
+        folder.write_result(evolve(returned, weights_sha256=_weights(folder.model)))
 
 
 def join(workspace: Workspace, run_id: str) -> None:
@@ -90,6 +92,16 @@ def _result(returned: TrainResult, trainer: str) -> RunResult:
     }
     # JSON has plain numbers for those of a library's own kind.
     return structure(RunResult, json.loads(json.dumps(fields)), f"result of {trainer}")
+
+
+def _weights(model: Path) -> str | None:
+    """The digest of a model; None, with a word, where there is none to be had."""
+    try:
+        return tree_digest(model).sha256 if model.is_dir() else None
+    except UsageError as error:
+        # What was trained is not lost for it; only it cannot be promoted as it is.
+        print(f"warning: {error}", flush=True)  # noqa: T201
+        return None
 
 
 def _numbers(figures: Mapping[str, Any], trainer: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tunix_core.cli.evaluations import leaderboard_rows
+from tunix_core.cli.evaluations import print_places
 from tunix_core.cli.kit import emit, json_option, pass_workspace, print_table, say
 from tunix_core.cli.progress import Progress, TrainingProgress
 from tunix_core.contributions import bare_name
@@ -125,8 +125,8 @@ def _print_result(workspace: Workspace, result: DemoResult, picture: str) -> Non
     )
     dataset = result.after[0].dataset_key
     click.echo(f"\nLeaderboard of {dataset}\n")
-    ranked = workspace.evaluations.leaderboard(USUAL_JUDGE, dataset, limit=LEADERBOARD_ROWS)
-    print_table(leaderboard_rows(workspace, ranked))
+    places = workspace.evaluations.places(USUAL_JUDGE, dataset, limit=LEADERBOARD_ROWS)
+    print_places(workspace, places)
     click.echo(f"\nalways the most frequent answer: {summary['constant_answer_baseline']:.3f}")
     click.echo(f"regression check: {result.verdict.reason}")
     root = workspace.paths.root

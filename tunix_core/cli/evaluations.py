@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 import click
@@ -15,12 +16,15 @@ from tunix_core.cli.kit import (
     pass_workspace,
     print_fields,
     print_table,
+    say,
     settings_option,
 )
 from tunix_core.cli.progress import Progress
 from tunix_core.codec import structure, unstructure
-from tunix_core.contributions import EVALUATOR
+from tunix_core.contributions import EVALUATOR, bare_name
 from tunix_core.errors import InvalidRecordError, UsageError
+from tunix_core.evaluation.basis import settings_text, training_text
+from tunix_core.evaluation.leaderboard import Place
 from tunix_core.evaluators import USUAL_JUDGE, USUAL_JUDGES
 from tunix_core.protocols import GenerationConfig
 from tunix_core.records import Estimate, Evaluation
@@ -57,7 +61,7 @@ def command() -> None:
     help="How to sample, such as temperature=0.7; greedy by default.",
 )
 @settings_option
-@click.option("--again", is_flag=True, help="Judge anew what was judged so before.")
+@click.option("--again", is_flag=True, help="Judge anew what was judged before.")
 @json_option
 @pass_workspace
 def run(
@@ -72,8 +76,8 @@ def run(
 ) -> None:
     """Let a run's model answer a dataset and judge the answers.
 
-    What was answered before is not answered again, so that judging anew costs little. Settings
-    are those of the one evaluator that is named.
+    What was answered before is not answered again, and what was judged before is said again,
+    unless --again is given. Settings are those of the one evaluator that is named.
 
     \b
     Examples:
@@ -93,8 +97,10 @@ def run(
     for name in evaluators:
         with Progress(total // samples, f"judging by {name}") as bar:
             evaluations += workspace.evaluations.run(
-                run_id, dataset_key, [name], bar.reach, settings, again
+                run_id, dataset_key, [name], bar.reach, settings, again=again
             )
+    for evaluation in evaluations:
+        _say_of(workspace, evaluation)
     rows = [_row(evaluation) for evaluation in evaluations]
     emit([unstructure(e) for e in evaluations], as_json, table=lambda: print_table(rows))
 
@@ -142,6 +148,19 @@ def pairwise(
     emit(unstructure(result), as_json, table=lambda: print_fields(fields))
 
 
+def _say_of(workspace: Workspace, evaluation: Evaluation) -> None:
+    """Tell that judgements are not new, or that the questions were trained on."""
+    earlier = workspace.evaluations.judged_before(evaluation)
+    if earlier is not None:
+        say(
+            f"judged before: {bare_name(evaluation.evaluator)}, {earlier.created_at[:19]} as "
+            f"{earlier.id[:8]}; --again judges anew"
+        )
+    remark = training_text(evaluation)
+    if remark is not None:
+        say(f"beware: {bare_name(evaluation.evaluator)}: {remark}")
+
+
 def _generation(pairs: tuple[str, ...]) -> GenerationConfig | None:
     if not pairs:
         return None
@@ -163,13 +182,18 @@ def show(workspace: Workspace, evaluation_id: str, items: bool, as_json: bool) -
     Example: tunix-rt eval show EVALUATION --items
     """
     evaluation = workspace.evaluations.get(evaluation_id)
-    data = unstructure(evaluation)
+    outdated = workspace.evaluations.outdated(evaluation)
+    remarks = (training_text(evaluation), outdated and f"it no longer holds: {outdated}")
+    data = {**unstructure(evaluation), "outdated": outdated}
     scores = [unstructure(s) for s in workspace.evaluations.scores(evaluation)] if items else []
     if items:
         data["items"] = scores
 
     def table() -> None:
         print_table([_row(evaluation)])
+        click.echo(f"\nanswers: {settings_text(evaluation.basis)}")
+        for remark in filter(None, remarks):
+            click.echo(f"beware: {remark}")
         for label, groups in evaluation.scorecard.groups.items():
             click.echo("")
             print_table([{label: name, **_estimate(estimate)} for name, estimate in groups.items()])
@@ -204,6 +228,7 @@ def show(workspace: Workspace, evaluation_id: str, items: bool, as_json: bool) -
 @click.option(
     "--to", "date_to", type=_TIME, metavar=_WRITTEN, help="Only what was judged then or earlier."
 )
+@click.option("--outdated", is_flag=True, help="Also what no longer holds, without a rank.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
 @click.option("--offset", default=0, show_default=True, type=click.IntRange(0))
 @json_option
@@ -217,17 +242,22 @@ def leaderboard(
     config_path: str | None,
     date_from: datetime | None,
     date_to: datetime | None,
+    outdated: bool,
     limit: int,
     offset: int,
     as_json: bool,
 ) -> None:
     """Rank runs by their newest evaluation, best first.
 
+    Only what was asked, sampled and judged alike is ranked together. Ranks such as 1-2 are not
+    told apart by the items that both runs answered. An evaluation no longer holds when its run
+    was trained on or its dataset built anew since.
+
     Times are UTC; a day without a time is its first moment.
 
     Example: tunix-rt eval leaderboard --model small --from 2026-01-31
     """
-    ranked = workspace.evaluations.leaderboard(
+    places = workspace.evaluations.places(
         None if every else evaluator,
         dataset_key,
         model_id=model_id,
@@ -236,19 +266,42 @@ def leaderboard(
         date_to=date_to,
         limit=limit,
         offset=offset,
+        outdated=outdated,
     )
-    rows = leaderboard_rows(workspace, ranked, offset)
-    emit([unstructure(e) for e in ranked], as_json, table=lambda: print_table(rows))
-
-
-def leaderboard_rows(
-    workspace: Workspace, ranked: Sequence[Evaluation], offset: int = 0
-) -> list[dict[str, Any]]:
-    """The table of a leaderboard whose first ``offset`` places are left out."""
-    return [
-        {"rank": rank, "model": workspace.runs.get(e.run_id).model_id, **_row(e)}
-        for rank, e in enumerate(ranked, start=offset + 1)
+    data = [
+        {
+            **unstructure(place.evaluation),
+            "rank": place.rank_text or None,
+            "settings": place.group.settings,
+            "outdated": place.outdated,
+        }
+        for place in places
     ]
+    emit(data, as_json, table=lambda: print_places(workspace, places))
+
+
+def print_places(workspace: Workspace, places: Sequence[Place]) -> None:
+    """Print a leaderboard, a table for each group of scores that can be compared."""
+    if not places:
+        print_table([])
+    for number, (group, held) in enumerate(groupby(places, key=lambda place: place.group)):
+        judge = bare_name(group.evaluator)
+        version = f"{judge} {group.version} ({group.distribution or 'distribution not known'})"
+        click.echo(f"{chr(10) if number else ''}{group.dataset_key}: {version}, {group.settings}")
+        print_table([_place_row(workspace, place) for place in held])
+
+
+def _place_row(workspace: Workspace, place: Place) -> dict[str, Any]:
+    evaluation = place.evaluation
+    shown = _row(evaluation)
+    del shown["dataset"], shown["evaluator"]
+    remarks = filter(None, (training_text(evaluation), place.outdated))
+    return {
+        "rank": place.rank_text,
+        "model": workspace.runs.get(evaluation.run_id).model_id,
+        **shown,
+        "beware": "; ".join(remarks),
+    }
 
 
 def _short(details: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,10 +38,25 @@ def find_manifest(root: Path, key: str) -> DatasetManifest:
         NotFoundError: There is no such dataset.
         InvalidRecordError: The manifest was edited into something else.
     """
-    if not is_key(key) or not (root / key / MANIFEST).is_file():
+    return read_manifest(_find(root, key).parent)
+
+
+def find_outline(root: Path, key: str) -> Any:
+    """The fields of a dataset's manifest; of a large one all but its trace ids.
+
+    Raises:
+        NotFoundError: There is no such dataset.
+        InvalidRecordError: The manifest is damaged.
+    """
+    return outline(_find(root, key))
+
+
+def _find(root: Path, key: str) -> Path:
+    path = root / key / MANIFEST
+    if not is_key(key) or not path.is_file():
         hint = did_you_mean(key, keys(root), "see: tunix-rt datasets list")
         raise NotFoundError(f"dataset {key!r} not found", hint)
-    return read_manifest(root / key)
+    return path
 
 
 def outline(path: Path) -> Any:

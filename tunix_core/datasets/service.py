@@ -29,6 +29,9 @@ from tunix_core.store.labels import Matches
 from tunix_core.traces import exports
 
 SCHEMA_VERSION = "1.1"
+_LABEL_BEFORE = re.compile(r"(question|problem|q) ?: ?")
+_LABEL_BEHIND = "answer:"
+_ENDS = " .?"
 
 
 def dataset_key(name: str, version: str) -> str:
@@ -258,7 +261,8 @@ class Datasets:
     def overlap(self, first: str, second: str) -> int:
         """Number of items of ``second`` whose question is also asked in ``first``.
 
-        Questions are compared by their normalised text: white space, case and Unicode form aside.
+        Questions are compared by their normalised text: white space, upper and lower case, Unicode
+        form and a label such as ``Question:`` before or ``Answer:`` behind aside.
         """
         asked = {_question(item.trace) for item in self.items(first)}
         return sum(_question(item.trace) in asked for item in self.items(second))
@@ -364,4 +368,8 @@ def _shifted(on_progress: Progress | None, part: int) -> Progress | None:
 
 
 def _question(trace: Trace) -> bytes:
-    return hashlib.sha256(normal_question(trace.prompt).encode()).digest()
+    text = normal_question(trace.prompt)
+    label = _LABEL_BEFORE.match(text)
+    text = text[label.end() :] if label else text
+    text = text.rstrip(_ENDS).removesuffix(_LABEL_BEHIND).rstrip(_ENDS)
+    return hashlib.sha256(text.encode()).digest()

@@ -12,11 +12,23 @@ from typing import Literal
 
 from attrs import frozen
 
+from tunix_core.evaluation.basis import differences
 from tunix_core.records import Baseline, Evaluation, Score, Verdict
 
 TOLERANCE_PERCENT = 5
 ITEM_PREFIX = "item_"
 ITEM_CHARS = 8
+
+# How a difference between the two is told.
+_SAID = {
+    "evaluator": "baseline judged by {}, run by {}",
+    "version": "baseline judged by version {}, run by version {}",
+    "evaluator's distribution": "baseline judged by {}, run by {}",
+    "dataset": "baseline judged on {}, run on {}",
+    "data": "baseline judged on data of {}, run on {}",
+    "sampling": "baseline answered with {}, run with {}",
+}
+_OF_EVALUATOR = ("version", "evaluator's distribution")
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _COSTS = frozenset(("loss", "losses", "latency", "latencies", "time", "times", "error", "errors"))
@@ -119,7 +131,7 @@ def details(
     lower: bool,
     changed: Change,
     paired: Verdict | None,
-    apart: int,
+    lacking: int,
 ) -> str:
     """One line that says what was compared with what.
 
@@ -129,23 +141,19 @@ def details(
         lower: Whether lower figures are better.
         changed: How the figure changed.
         paired: The comparison item by item, where there is one.
-        apart: How many items only one of the two has a score for.
+        lacking: How many items only one of the two has a score for.
     """
     parts = [
         f"{changed.percent:+.2f} %, {'lower' if lower else 'higher'} is better, "
         f"up to {TOLERANCE_PERCENT} % worse passes"
     ]
+    apart = differences(before, after)
     if before.evaluator != after.evaluator:
-        parts.append(f"baseline judged by {before.evaluator}, run by {after.evaluator}")
-    elif before.evaluator_version != after.evaluator_version:
-        parts.append(
-            f"baseline judged by version {before.evaluator_version}, run by version "
-            f"{after.evaluator_version}"
-        )
-    if before.dataset_key != after.dataset_key:
-        parts.append(f"baseline judged on {before.dataset_key}, run on {after.dataset_key}")
-    if apart:
-        parts.append(f"not comparable: {apart} items have a score in one of the two alone")
+        # Another one has other versions, which say nothing more.
+        apart = [found for found in apart if found[0] not in _OF_EVALUATOR]
+    parts += [_SAID[what].format(one, other) for what, one, other in apart]
+    if lacking:
+        parts.append(f"not comparable: {lacking} items have a score in one of the two alone")
     if paired is not None:
         parts.append(f"item by item {paired.reason}")
     return "; ".join(parts)

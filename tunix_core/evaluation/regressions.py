@@ -13,6 +13,7 @@ from tunix_core.errors import (
     UsageError,
     did_you_mean,
 )
+from tunix_core.evaluation.basis import differences
 from tunix_core.evaluation.metric_checks import (
     ITEM_PREFIX,
     change,
@@ -170,17 +171,19 @@ class Regressions:
 
         Raises:
             NotFoundError: No such baseline, or the run was not evaluated on its dataset.
-            NotComparableError: The evaluator's rules changed, no item has a score in both, or
-                one side has scores of items that the other lacks and that is not allowed.
+            NotComparableError: Data, sampling or evaluator are not the same, no item has a score
+                in both, or one side has scores of items that the other lacks and that is not
+                allowed.
         """
         baseline = self.baseline(baseline_name)
         before = self._evaluations.get(baseline.evaluation_id)
         after = self._evaluations.newest(run_id, baseline.metric, baseline.dataset_key)
-        if before.evaluator_version != after.evaluator_version:
+        apart = differences(before, after)
+        if apart:
             raise NotComparableError(
-                f"baseline {baseline.name!r} was judged by version {before.evaluator_version} of "
-                f"{baseline.metric}, the run by version {after.evaluator_version}",
-                f"judge run {baseline.run_id[:8]} again and set the baseline anew",
+                f"baseline {baseline.name!r} cannot be compared with run {after.run_id[:8]}: "
+                + "; ".join(f"{what} {one}, the run's {other}" for what, one, other in apart),
+                f"judge both alike, run {baseline.run_id[:8]} too, and set the baseline anew",
             )
         found = self._compare(baseline, before, after, tolerance or Tolerance(), allow_missing)
         return baseline, found
@@ -233,19 +236,14 @@ class Regressions:
         Those of the usual judge come first, then other grades, then what is no grade; of each
         the newest first.
         """
+        on = f" on {dataset_key}" if dataset_key else ""
         try:
             found = self._evaluations.of_run(run_id)
+            found = [e for e in found if dataset_key in (None, e.dataset_key)]
+            found = self._evaluations.standing(found, f"run {run_id} has no evaluation{on}")
         except NotFoundError as error:
             # Not the thing that was asked for, but a part of the request.
             raise UsageError(error.message, error.hint) from None
-        if dataset_key is not None:
-            found = [e for e in found if e.dataset_key == dataset_key]
-        if not found:
-            on = f" on {dataset_key}" if dataset_key else ""
-            raise UsageError(
-                f"run {run_id} has no evaluation{on}",
-                f"make one with: tunix-rt eval run {run_id[:8]} --dataset KEY",
-            )
         usual = self._plugins.find(EVALUATOR, USUAL_JUDGE).full_name
         return sorted(found, key=lambda e: (e.evaluator != usual, not e.grade))
 
@@ -265,12 +263,12 @@ class Regressions:
 
     def _apart(self, metric: str, before: Evaluation, after: Evaluation) -> int:
         """How many items only one of two means is of, where both were judged alike."""
-        if not _is_mean(metric, before) or _judged_how(before) != _judged_how(after):
+        if not _is_mean(metric, before) or differences(before, after):
             return 0
         return len(self._values(before).keys() ^ self._values(after).keys())
 
     def _paired(self, baseline: Baseline, before: Evaluation, after: Evaluation) -> Verdict | None:
-        if _judged_how(before) != _judged_how(after):
+        if differences(before, after):
             return None
         try:
             return self._compare(baseline, before, after, Tolerance())
@@ -304,10 +302,6 @@ def _check_name(name: str) -> None:
 def _is_mean(metric: str, evaluation: Evaluation) -> bool:
     """Whether a figure is the mean of an evaluation's item scores."""
     return metric in (PRIMARY_SCORE, "score", bare_name(evaluation.evaluator))
-
-
-def _judged_how(evaluation: Evaluation) -> tuple[str, str, str]:
-    return evaluation.evaluator, evaluation.evaluator_version, evaluation.dataset_key
 
 
 def _most_like(before: Evaluation, found: Sequence[Evaluation]) -> Evaluation:

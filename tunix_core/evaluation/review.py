@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Sequence
 
 from attrs import frozen
 
 from tunix_core.base.paths import WorkspacePaths
-from tunix_core.codec import structure
 from tunix_core.datasets.reading import read_items
 from tunix_core.errors import IntegrityError, NotFoundError
 from tunix_core.evaluation.prediction_files import folder_of, read_completions, read_meta
@@ -62,21 +60,6 @@ class Review:
 
     items: tuple[JudgedItem, ...]
     problem: str | None
-
-
-def read_scores(paths: WorkspacePaths, evaluation: Evaluation) -> Iterator[Score]:
-    """The judgement of every item, in the order of the dataset.
-
-    Raises:
-        NotFoundError: The file is not there; raised before the first.
-        InvalidRecordError: A line is no judgement.
-    """
-    path = paths.root / evaluation.items_path
-    if not path.is_file():
-        raise NotFoundError(f"evaluation {evaluation.id}: {evaluation.items_path} is missing")
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            yield structure(Score, json.loads(line), "score")
 
 
 def review(

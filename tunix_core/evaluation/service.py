@@ -6,15 +6,22 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from tunix_core.base.clock import new_id, now
 from tunix_core.base.locks import FileLock
 from tunix_core.base.paths import WorkspacePaths
+from tunix_core.codec import unstructure
 from tunix_core.contributions import EVALUATOR, bare_name
 from tunix_core.datasets import Datasets
-from tunix_core.errors import ConflictError, NotFoundError, UsageError
+from tunix_core.errors import ConflictError, NotFoundError, TunixError, UsageError
+from tunix_core.evaluation.basis import Present, dataset_hash, outdated
+from tunix_core.evaluation.judgement_files import (
+    check_unchanged,
+    digest,
+    newest_file,
+    read_scores,
+)
 from tunix_core.evaluation.judges import Judge, make_judge
 from tunix_core.evaluation.judging import (
     Checked,
@@ -23,15 +30,23 @@ from tunix_core.evaluation.judging import (
     concurrency_of,
     judge_items,
 )
+from tunix_core.evaluation.leaderboard import Leaderboard, Place
 from tunix_core.evaluation.predictions import Predictions, PredictionSet
-from tunix_core.evaluation.review import Review, read_scores, review
+from tunix_core.evaluation.review import Review, review
 from tunix_core.evaluation.shown_steps import ShownSteps
 from tunix_core.evaluation.verdicts import RunVerdict, decide
 from tunix_core.evaluators import USUAL_JUDGE, USUAL_JUDGES
 from tunix_core.plugins import Plugins, ProvidedEvaluator
 from tunix_core.plugins.tools import PluginTools
 from tunix_core.protocols import GenerationConfig
-from tunix_core.records import TERMINAL_STATUSES, Evaluation, Item, Run, Score
+from tunix_core.records import (
+    TERMINAL_STATUSES,
+    Evaluation,
+    EvaluationBasis,
+    Item,
+    Run,
+    Score,
+)
 from tunix_core.runs import Runs
 from tunix_core.runs.folder import LOCK, RunFolder
 from tunix_core.store import Store
@@ -71,9 +86,10 @@ class Evaluations:
         evaluators: Sequence[str] = USUAL_JUDGES,
         on_progress: Progress | None = None,
         settings: Mapping[str, Any] | None = None,
+        *,
         again: bool = False,
     ) -> list[Evaluation]:
-        """Judge a run's predictions for a dataset; interrupted work is continued.
+        """Judge a run's predictions for a dataset; what was judged before is not judged again.
 
         Args:
             run_id: The run.
@@ -81,7 +97,7 @@ class Evaluations:
             evaluators: Names of evaluators.
             on_progress: Called with (judged, total) for each evaluator.
             settings: Settings of the evaluators.
-            again: Judge anew what was judged so before.
+            again: Judge anew what was judged before.
 
         Returns:
             One evaluation per evaluator, in order.
@@ -89,11 +105,12 @@ class Evaluations:
         Raises:
             UsageError: No such evaluator.
             NotFoundError: No such run or dataset, or no predictions.
+            IntegrityError: Predictions or judgements were changed since they were made.
         """
         judges = [self._made(self._plugins.find(EVALUATOR, name), settings) for name in evaluators]
         predictions = self._predictions.read(run_id, dataset_key)
         items = list(self._datasets.items(dataset_key))
-        return [self._evaluate(one, predictions, items, on_progress, again) for one in judges]
+        return [self._evaluate(one, predictions, items, on_progress, again=again) for one in judges]
 
     def judge(
         self,
@@ -102,6 +119,8 @@ class Evaluations:
         dataset_key: str | None = None,
         generation: GenerationConfig | None = None,
         on_progress: Progress | None = None,
+        *,
+        again: bool = False,
     ) -> Evaluation:
         """Let an ended run's model answer what it has not answered yet, and judge all of it.
 
@@ -113,9 +132,12 @@ class Evaluations:
             dataset_key: What is answered; by default the run's held-out data, else its data.
             generation: How to sample; by default what answers there are, else greedy ones.
             on_progress: Called with (done, total) while items are answered, then judged.
+            again: Judge anew what was judged before.
 
         Raises:
             NotFoundError: No such run or dataset.
+            IntegrityError: The weights, predictions or judgements were changed since they were
+                made.
             UsageError: No such evaluator.
             ConflictError: A dry run, or one that has not ended; or it has answered the dataset
                 with another generation config.
@@ -131,7 +153,19 @@ class Evaluations:
         key = dataset_key or _own_dataset(run)
         predictions = self._answers(run, key, generation, on_progress)
         items = list(self._datasets.items(key))
-        return self._evaluate(self._made(provided), predictions, items, on_progress)
+        return self._evaluate(self._made(provided), predictions, items, on_progress, again=again)
+
+    def judged_before(self, evaluation: Evaluation) -> Evaluation | None:
+        """The evaluation for which an evaluation's judgements were made; None for that itself."""
+        held = self._select({"items_path": evaluation.items_path})
+        first = [e for e in held if e.items_sha256 == evaluation.items_sha256][-1:]
+        return first[0] if first and first[0].id != evaluation.id else None
+
+    def outdated(self, evaluation: Evaluation) -> str | None:
+        """Why an evaluation is none of its run and dataset as they are now; None where it is."""
+        data = dataset_hash(self._paths, evaluation.dataset_key)
+        result = self._runs.get(evaluation.run_id).result
+        return outdated(evaluation.basis, Present.of(result, data))
 
     def verdict(self, evaluation: Evaluation) -> RunVerdict:
         """What an evaluation comes to, by the rules of :mod:`tunix_core.evaluation.verdicts`."""
@@ -157,23 +191,40 @@ class Evaluations:
         return found[0]
 
     def newest(self, run_id: str, evaluator: str, dataset_key: str | None = None) -> Evaluation:
-        """The newest evaluation of a run by an evaluator.
+        """The newest evaluation of a run by an evaluator that is still one of it.
 
         Raises:
-            NotFoundError: It was not evaluated so.
+            NotFoundError: It was not evaluated so, or it was trained on or its dataset built anew
+                since.
         """
         run = self._runs.get(run_id)
         filters = {"run_id": run.id, "evaluator": self._full_name(evaluator)}
         if dataset_key is not None:
             filters["dataset_key"] = dataset_key
-        found = self._select(filters, 1)
+        on = f" on {dataset_key}" if dataset_key else ""
+        return self.standing(
+            self._select(filters), f"run {run.id} has no evaluation by {evaluator}{on}"
+        )[0]
+
+    def standing(self, evaluations: Sequence[Evaluation], otherwise: str) -> list[Evaluation]:
+        """Those of a run's evaluations that are of its model and their dataset as they are now.
+
+        Args:
+            evaluations: The evaluations, newest first.
+            otherwise: What is wrong when there are none.
+
+        Raises:
+            NotFoundError: There are none.
+        """
+        reasons = [self.outdated(evaluation) for evaluation in evaluations]
+        found = [e for e, why in zip(evaluations, reasons, strict=True) if why is None]
         if not found:
-            on = f" on {dataset_key}" if dataset_key else ""
+            since = f" that still holds: {reasons[0]}" if reasons else ""
+            run_id = evaluations[0].run_id[:8] if evaluations else "RUN"
             raise NotFoundError(
-                f"run {run.id} has no evaluation by {evaluator}{on}",
-                f"make one with: tunix-rt eval run {run.id[:8]} --dataset KEY",
+                f"{otherwise}{since}", f"make one with: tunix-rt eval run {run_id} --dataset KEY"
             )
-        return found[0]
+        return found
 
     def latest(self, run_id: str) -> Evaluation:
         """The newest evaluation of a run, by whichever evaluator.
@@ -221,9 +272,10 @@ class Evaluations:
         limit: int = 50,
         offset: int = 0,
     ) -> list[Evaluation]:
-        """The newest evaluation of every run, evaluator and dataset, best first.
+        """The newest evaluation of every run, evaluator and dataset, best first, in one list.
 
-        Of equal scores the newest comes first; what has no score comes last.
+        Of equal scores the newest comes first; what has no score comes last. What is no longer
+        that of its run or dataset is left out.
 
         Args:
             evaluator: Only by this one; by default by all whose numbers are grades.
@@ -238,7 +290,45 @@ class Evaluations:
         Raises:
             UsageError: No such evaluator.
         """
-        filters = LeaderboardFilters(
+        filters = self._filters(evaluator, dataset_key, model_id, config_path, date_from, date_to)
+        return Leaderboard(self._store, self._paths).best(filters, limit, offset)
+
+    def places(
+        self,
+        evaluator: str | None = None,
+        dataset_key: str | None = None,
+        *,
+        model_id: str | None = None,
+        config_path: str | None = None,
+        date_from: datetime | None = None,
+        date_to: datetime | None = None,
+        limit: int = 50,
+        offset: int = 0,
+        outdated: bool = False,
+    ) -> list[Place]:
+        """As :meth:`leaderboard`, ranked within what can be compared, one group after another.
+
+        Args:
+            evaluator: As there, and so on.
+            outdated: Also what is no longer that of its run or dataset, without a rank.
+
+        Raises:
+            UsageError: No such evaluator.
+        """
+        filters = self._filters(evaluator, dataset_key, model_id, config_path, date_from, date_to)
+        board = Leaderboard(self._store, self._paths)
+        return board.places(filters, limit, offset, with_outdated=outdated)
+
+    def _filters(
+        self,
+        evaluator: str | None,
+        dataset_key: str | None,
+        model_id: str | None,
+        config_path: str | None,
+        date_from: datetime | None,
+        date_to: datetime | None,
+    ) -> LeaderboardFilters:
+        return LeaderboardFilters(
             evaluator=None if evaluator is None else self._full_name(evaluator),
             dataset_key=dataset_key,
             model_id=model_id,
@@ -246,7 +336,6 @@ class Evaluations:
             date_from=None if date_from is None else _stored(date_from),
             date_to=None if date_to is None else _stored(date_to),
         )
-        return self._store.evaluations.leaderboard(filters, limit, offset)
 
     def _select(self, filters: Mapping[str, str], limit: int = -1) -> list[Evaluation]:
         return self._store.evaluations.select(filters, limit)
@@ -306,44 +395,75 @@ class Evaluations:
         predictions: PredictionSet,
         items: Sequence[Item],
         on_progress: Progress | None,
-        again: bool = False,
+        *,
         has_model: bool = True,
+        again: bool = False,
     ) -> Evaluation:
-        name = judge.provided.full_name
-        checked = Checked(judge.evaluator, name)
+        provided = judge.provided
+        checked = Checked(judge.evaluator, provided.full_name)
         evaluator = checked if has_model else NothingSaid(checked)
         concurrency = concurrency_of(judge.evaluator)
-        path = self._items_path(judge, predictions, items)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        # Without items there may be no dataset, and its key may be any text.
+        folder = RunFolder(self._paths.run(predictions.run_id)).evaluations
+        folder = folder / (predictions.dataset_key if items else NO_ITEMS)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = newest_file(folder, judge, predictions, again=again)
+        items_path = path.relative_to(self._paths.root).as_posix()
         with FileLock(path, WAIT_S):
-            if again:
-                path.unlink(missing_ok=True)
             scores = judge_items(evaluator, predictions, items, path, on_progress, concurrency)
+            items_sha256 = digest(path)
+        check_unchanged(path, items_sha256, self._select({"items_path": items_path}))
         scorecard = evaluator.aggregate(scores)
         score = scorecard.overall.mean if has_model else 0.0
         evaluation = Evaluation(
             id=new_id(),
             run_id=predictions.run_id,
             dataset_key=predictions.dataset_key,
-            evaluator=name,
+            evaluator=provided.full_name,
             evaluator_version=judge.version,
             score=score,
             scorecard=scorecard,
-            items_path=path.relative_to(self._paths.root).as_posix(),
+            items_path=items_path,
             predictions_sha256=predictions.sha256,
             created_at=now(),
-            verdict=decide(name, score, scores),
-            grade=judge.provided.contribution.grade,
+            verdict=decide(provided.full_name, score, scores),
+            grade=provided.contribution.grade,
+            items_sha256=items_sha256,
+            basis=self._basis(provided, predictions, len(items)),
         )
         self._store.evaluations.insert(evaluation)
         return evaluation
 
-    def _items_path(self, judge: Judge, predictions: PredictionSet, items: Sequence[Item]) -> Path:
-        """The same judge of the same predictions writes the same file."""
-        file = f"{judge.file_name}-{predictions.sha256[:16]}.jsonl"
-        # Without items there may be no dataset, and its key may be any text.
-        folder = predictions.dataset_key if items else NO_ITEMS
-        return RunFolder(self._paths.run(predictions.run_id)).evaluations / folder / file
+    def _basis(
+        self, provided: ProvidedEvaluator, predictions: PredictionSet, asked: int
+    ) -> EvaluationBasis:
+        """What an evaluation depends on whose items were read just now."""
+        run = self._runs.get(predictions.run_id)
+        data = dataset_hash(self._paths, predictions.dataset_key) if asked else None
+        said = predictions.basis
+        return EvaluationBasis(
+            weights_sha256=None if said is None else said.weights_sha256,
+            dataset_sha256=data,
+            template=run.config.template,
+            generation=None if said is None else unstructure(said.generation_config),
+            evaluator=f"{provided.distribution} {provided.distribution_version}",
+            training_overlap=self._training_overlap(run, predictions.dataset_key, data, asked),
+        )
+
+    def _training_overlap(
+        self, run: Run, dataset_key: str, dataset_sha256: str | None, asked: int
+    ) -> int | None:
+        """How many questions of a dataset a run was trained on; counted once for each."""
+        if dataset_key == run.dataset_key:
+            return asked
+        for held in self._select({"run_id": run.id, "dataset_key": dataset_key}):
+            basis = held.basis
+            if basis is not None and basis.dataset_sha256 == dataset_sha256:
+                return basis.training_overlap
+        with suppress(TunixError):
+            return self._datasets.overlap(run.dataset_key, dataset_key)
+        # The training data is gone or damaged.
+        return None
 
 
 def _own_dataset(run: Run) -> str:

@@ -6,10 +6,10 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from tunix_core.base.clock import new_id
+from tunix_core.base.file_trees import TreeDigest, files, tree_digest
 from tunix_core.base.files import sync_directory
 from tunix_core.base.locks import FileLock
 from tunix_core.errors import IntegrityError, NotFoundError, TunixError, UsageError
@@ -39,8 +39,8 @@ class LocalRegistry:
             UsageError: There are no files, or something that is no plain file.
             TunixError: The disk is full; nothing was stored.
         """
-        files = list(_files(source))
-        if not files:
+        held = list(files(source))
+        if not held:
             raise UsageError(f"{source} holds no files to store")
         with FileLock(self._directory / ".lock", wait_s=600.0):
             # Whoever made these died: it would hold the lock otherwise.
@@ -48,7 +48,7 @@ class LocalRegistry:
                 shutil.rmtree(abandoned)
             incoming = self._directory / f"{_INCOMING}{new_id()}"
             try:
-                stored = _copy(source, files, incoming)
+                stored = _copy(source, held, incoming)
                 target = self._directory / stored.sha256
                 if target.exists():
                     # An earlier copy of the same content may have been damaged since.
@@ -84,43 +84,11 @@ class LocalRegistry:
         return path
 
 
-def tree_digest(directory: Path) -> StoredModel:
-    """Digest and size of a file tree.
-
-    The digest is the SHA-256 of one line ``sha256  size  path`` per file, in the order of the
-    paths.
-
-    Raises:
-        UsageError: Something in it is no plain file.
-    """
-    entries = []
-    for path in _files(directory):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            size = file.tell()
-        entries.append((path.relative_to(directory).as_posix(), digest, size))
-    return _summary(entries)
-
-
-def _summary(entries: list[tuple[str, str, int]]) -> StoredModel:
-    lines = (f"{digest}  {size}  {name}\n" for name, digest, size in sorted(entries))
-    whole = hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
-    return StoredModel(whole, sum(size for _, _, size in entries))
-
-
-def _files(directory: Path) -> Iterator[Path]:
-    for path in sorted(directory.rglob("*")):
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise UsageError(f"{path} is no plain file", "a model consists of plain files only")
-        if path.is_file():
-            yield path
-
-
-def _copy(source: Path, files: list[Path], target: Path) -> StoredModel:
+def _copy(source: Path, held: list[Path], target: Path) -> StoredModel:
     """Copy and digest in one pass, so that the digest is that of what was copied."""
     entries = []
     target.mkdir()
-    for path in files:
+    for path in held:
         name = path.relative_to(source)
         copy = target / name
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -136,4 +104,5 @@ def _copy(source: Path, files: list[Path], target: Path) -> StoredModel:
         entries.append((name.as_posix(), digest.hexdigest(), size))
     for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
         sync_directory(folder)
-    return _summary(entries)
+    copied = TreeDigest.of(entries)
+    return StoredModel(copied.sha256, copied.size_bytes)

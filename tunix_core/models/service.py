@@ -6,12 +6,11 @@ import builtins
 import re
 import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from attrs import evolve
-
 from tunix_core.base.clock import new_id, now
+from tunix_core.base.file_trees import tree_digest
 from tunix_core.base.files import atomic_file, copy_tree
 from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import unstructure
@@ -24,11 +23,13 @@ from tunix_core.errors import (
     did_you_mean,
 )
 from tunix_core.evaluation import Evaluations
+from tunix_core.evaluation.basis import training_text
 from tunix_core.plugins import Plugins
 from tunix_core.protocols import Registry, StoredModel
 from tunix_core.records import Evaluation, ModelArtifact, ModelVersion, Run
 from tunix_core.runs import Runs
 from tunix_core.runs.folder import RunFolder
+from tunix_core.runs.weights import check_weights
 from tunix_core.store import Store
 
 DEFAULT_REGISTRY = "local"
@@ -87,7 +88,8 @@ class Models:
     ) -> ModelVersion:
         """Make a run's model a version; the family is made as needed.
 
-        The version's metrics are the newest scores of each evaluator and version.
+        The version's metrics are the newest scores of each evaluator and version that are those
+        of this very model; what was judged on its own training data gives way to what was not.
 
         Args:
             name: Name of the family.
@@ -101,7 +103,8 @@ class Models:
 
         Raises:
             NotFoundError: No such run.
-            UsageError: The run is not completed, or the label is not allowed.
+            UsageError: The run is not completed, has no model, or the label is not allowed.
+            IntegrityError: The model is not the one that training left.
             ConflictError: The label names other content.
         """
         if label is not None and not _LABEL.fullmatch(label):
@@ -112,24 +115,37 @@ class Models:
         run = self._runs.get(run_id)
         model = RunFolder(self._paths.run(run.id)).model
         if run.status != "completed" or not model.is_dir():
+            why = f"its status is {run.status}" if run.status != "completed" else "it has no model"
             raise UsageError(
-                f"run {run.id} cannot be promoted: its status is {run.status}",
-                f"see: tunix-rt runs show {run.id[:8]}",
+                f"run {run.id} cannot be promoted: {why}", f"see: tunix-rt runs show {run.id[:8]}"
             )
         held_by = self._plugins.find(REGISTRY, registry).full_name
+        weights = tree_digest(model).sha256
+        check_weights(run, weights)
         stored = self._registry(held_by).put(model)
         artifact = self._store.models.find_artifact(name) or self.create(name)
-        version = evolve(self._version(run, artifact, held_by, stored), description=description)
+        version = self._version(run, weights, artifact, held_by, stored, description)
         kept = self._store.models.insert_version(artifact, version, label)
         if kept.id == version.id:
             self._plugins.observe("tunix_model_promoted", version=kept)
         return kept
 
     def _version(
-        self, run: Run, artifact: ModelArtifact, registry: str, stored: StoredModel
+        self,
+        run: Run,
+        weights: str,
+        artifact: ModelArtifact,
+        registry: str,
+        stored: StoredModel,
+        description: str | None,
     ) -> ModelVersion:
         """What a run's model is and where it came from; it has no label yet."""
-        evaluations = _newest(self._evaluations.of_run(run.id))
+        evaluations = _newest(
+            evaluation
+            for evaluation in self._evaluations.of_run(run.id)
+            if self._evaluations.outdated(evaluation) is None
+            and (evaluation.basis is None or evaluation.basis.weights_sha256 in (None, weights))
+        )
         return ModelVersion(
             id=new_id(),
             artifact=artifact.name,
@@ -143,12 +159,14 @@ class Models:
             provenance={
                 "dataset_key": run.dataset_key,
                 "dataset_sha256": self._datasets.manifest(run.dataset_key).sha256,
+                "weights_sha256": weights,
                 "trainer": run.trainer,
                 "model_id": run.model_id,
                 "plugins": dict(run.plugins),
                 "evaluations": [_reference(e) for e in evaluations],
             },
             created_at=now(),
+            description=description,
         )
 
     def list(self, limit: int | None = None, offset: int = 0) -> builtins.list[ModelArtifact]:
@@ -275,10 +293,13 @@ class Models:
         return self._paths.models / full_name.replace("/", ".")
 
 
-def _newest(evaluations: Sequence[Evaluation]) -> builtins.list[Evaluation]:
-    """The first of each evaluator and version, of evaluations that come newest first."""
+def _newest(evaluations: Iterable[Evaluation]) -> builtins.list[Evaluation]:
+    """The first of each evaluator and version, of evaluations that come newest first.
+
+    Those on questions that the run was not trained on go before the others.
+    """
     held: dict[tuple[str, str], Evaluation] = {}
-    for evaluation in evaluations:
+    for evaluation in sorted(evaluations, key=lambda e: bool(e.training_overlap)):
         held.setdefault((evaluation.evaluator, evaluation.evaluator_version), evaluation)
     return [*held.values()]
 
@@ -295,6 +316,8 @@ def _reference(evaluation: Evaluation) -> dict[str, object]:
         "version": evaluation.evaluator_version,
         "dataset_key": evaluation.dataset_key,
         "score": evaluation.score,
+        "basis": unstructure(evaluation.basis),
+        "beware": training_text(evaluation),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tunix_core.records.dataset import DatasetManifest, RecordKind
-from tunix_core.records.evaluation import Evaluation, PairwiseResult
+from tunix_core.records.evaluation import Evaluation, EvaluationBasis, PairwiseResult
 from tunix_core.records.item import Completion, Item, Prompt
 from tunix_core.records.model import ModelArtifact, ModelVersion
 from tunix_core.records.regression import Baseline, MetricCheck, Outcome, Verdict
@@ -46,6 +46,7 @@ __all__ = [
     "Device",
     "Estimate",
     "Evaluation",
+    "EvaluationBasis",
     "Item",
     "MetricCheck",
     "ModelArtifact",

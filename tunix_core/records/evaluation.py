@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from attrs import frozen
 
 from tunix_core.records.score import Scorecard
+
+
+@frozen(kw_only=True)
+class EvaluationBasis:
+    """What the numbers of an evaluation depend on, besides the rules of its evaluator.
+
+    Args:
+        weights_sha256: Digest of the model's file tree; None when it is not known.
+        dataset_sha256: Hash of the data that was answered; None where there was none.
+        template: How the questions were rendered.
+        generation: How the answers were sampled, as plain data; None without a model to answer.
+        evaluator: The evaluator's distribution and its version, such as ``tunix-core 0.1.0``.
+        training_overlap: How many of the questions are also in the data that the run was
+            trained on; None when that is not known.
+    """
+
+    weights_sha256: str | None
+    dataset_sha256: str | None
+    template: str
+    generation: Mapping[str, Any] | None
+    evaluator: str
+    training_overlap: int | None = None
 
 
 @frozen
@@ -28,6 +51,8 @@ class Evaluation:
         verdict: What the evaluator's numbers come to, see
             :mod:`tunix_core.evaluation.verdicts`; None when it was stored without one.
         grade: False when the numbers say nothing about the model.
+        items_sha256: Digest of the per-item results; None when it was stored without one.
+        basis: What its numbers depend on; None when it was stored without.
     """
 
     id: str
@@ -42,6 +67,13 @@ class Evaluation:
     created_at: str
     verdict: Literal["pass", "fail", "uncertain"] | None = None
     grade: bool = True
+    items_sha256: str | None = None
+    basis: EvaluationBasis | None = None
+
+    @property
+    def training_overlap(self) -> int | None:
+        """How many of its questions the run was trained on; None when that is not known."""
+        return None if self.basis is None else self.basis.training_overlap
 
 
 @frozen(kw_only=True)

@@ -96,6 +96,8 @@ class RunResult:
         metrics: Final figures by name; the same seed gives the same.
         timings: Final figures that a clock or the machine had a part in, by name.
         hardware: What it was computed on, by name.
+        weights_sha256: Digest of the model's file tree when training ended; None where there is
+            no model, or where it was trained before digests were kept.
     """
 
     steps: int
@@ -104,3 +106,4 @@ class RunResult:
     metrics: Mapping[str, int | float] = field(factory=dict)
     timings: Mapping[str, int | float] = field(factory=dict)
     hardware: Mapping[str, str | int | float] = field(factory=dict)
+    weights_sha256: str | None = None

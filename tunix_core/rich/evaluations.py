@@ -7,7 +7,9 @@ from itertools import islice
 from typing import Any
 
 from tunix_core.base.paths import WorkspacePaths
-from tunix_core.evaluation.review import JudgedItem, read_scores, review
+from tunix_core.evaluation.basis import settings_text, training_text
+from tunix_core.evaluation.judgement_files import read_scores
+from tunix_core.evaluation.review import JudgedItem, review
 from tunix_core.records import Estimate, Evaluation, Score
 from tunix_core.rich.homes import Home
 from tunix_core.rich.markup import (
@@ -58,6 +60,10 @@ def _facts(evaluation: Evaluation) -> Iterator[tuple[str, Any]]:
     yield "dataset", evaluation.dataset_key
     yield "evaluator", f"{evaluation.evaluator}, rules {evaluation.evaluator_version}"
     yield "judged", when(evaluation.created_at)
+    yield "answers", settings_text(evaluation.basis)
+    remark = training_text(evaluation)
+    if remark is not None:
+        yield "beware", remark
 
 
 def _groups(groups: Mapping[str, Mapping[str, Estimate]]) -> Iterator[Html]:

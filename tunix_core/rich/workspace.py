@@ -10,6 +10,8 @@ from typing import Any
 from tunix_core.base.paths import WorkspacePaths
 from tunix_core.datasets.files import MANIFEST
 from tunix_core.datasets.reading import outline
+from tunix_core.evaluation.basis import training_text
+from tunix_core.evaluation.leaderboard import Leaderboard
 from tunix_core.evaluators import USUAL_JUDGE_FULL
 from tunix_core.rich.markup import Html, attempt, estimate, facts, heading, table, whole
 from tunix_core.rich.readable import bare, short, when
@@ -26,19 +28,19 @@ def workspace_html(paths: WorkspacePaths) -> str:
     where = {"directory": str(paths.root), "datasets": f"{len(manifests):,}"}
     parts = [facts(where.items())]
     if paths.database.exists():
-        parts.append(attempt(lambda: _stored(paths.database)))
+        parts.append(attempt(lambda: _stored(paths)))
     newest = manifests[:NEWEST]
     parts.append(attempt(lambda: _titled("Newest datasets", [_dataset(path) for path in newest])))
     return whole("Workspace", *parts)
 
 
-def _stored(path: Path) -> Html:
+def _stored(paths: WorkspacePaths) -> Html:
     """What the database holds."""
-    with closing(Store.open(path)) as store:
+    with closing(Store.open(paths.database)) as store:
         parts = [
             attempt(lambda: facts(_counts(store))),
             attempt(lambda: _titled("Newest runs", _runs(store))),
-            attempt(lambda: _titled("Leaderboard", _leaderboard(store))),
+            attempt(lambda: _titled("Leaderboard", _leaderboard(store, paths))),
             attempt(lambda: _titled("Models", _models(store))),
         ]
     return Html("".join(parts))
@@ -89,17 +91,22 @@ def _runs(store: Store) -> list[dict[str, Any]]:
     ]
 
 
-def _leaderboard(store: Store) -> list[dict[str, Any]]:
+def _leaderboard(store: Store, paths: WorkspacePaths) -> list[dict[str, Any]]:
     wanted = LeaderboardFilters(evaluator=USUAL_JUDGE_FULL)
+    places = Leaderboard(store, paths).places(wanted, NEWEST, 0, with_outdated=False)
     return [
         {
+            "rank": place.rank_text,
             "run": short(held.run_id),
             "model": store.runs.select({"id": held.run_id}, 1, 0)[0].model_id,
             "dataset": held.dataset_key,
+            "answers": place.group.settings,
             bare(held.evaluator): estimate(held.scorecard.overall),
             "judged": when(held.created_at),
+            "": training_text(held),
         }
-        for held in store.evaluations.leaderboard(wanted, NEWEST, 0)
+        for place in places
+        for held in (place.evaluation,)
     ]
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
 
 from attrs import asdict, frozen
 
 from tunix_core.codec import structure
-from tunix_core.records import Baseline, Evaluation, Scorecard
+from tunix_core.records import Baseline, Evaluation, EvaluationBasis, Scorecard
 from tunix_core.store.connection import Connection
-from tunix_core.store.rows import Table
+from tunix_core.store.rows import Table, marks, parts
 
 _EVALUATIONS = Table(
     "evaluations",
     Evaluation,
-    json={"scorecard": partial(structure, Scorecard, what="scorecard")},
+    json={
+        "scorecard": partial(structure, Scorecard, what="scorecard"),
+        "basis": partial(structure, EvaluationBasis, what="basis of an evaluation"),
+    },
     is_ordered=True,
 )
 _BASELINES = Table("baselines", Baseline)
@@ -68,6 +71,31 @@ class LeaderboardFilters:
         return " AND ".join(where) or "1", asked
 
 
+@frozen
+class RankedScore:
+    """A score with what decides whether, and among which others, it is ranked.
+
+    Args:
+        id: Id of the evaluation.
+        dataset_key: The dataset that was answered.
+        evaluator: Full name of the evaluator.
+        evaluator_version: Version of its rules.
+        score: The score.
+        basis: What it depends on; None when it was stored without.
+        has_model: Whether its run has made a model by now.
+        weights_sha256: Digest of that model; None when it is not known.
+    """
+
+    id: str
+    dataset_key: str
+    evaluator: str
+    evaluator_version: str
+    score: float | None
+    basis: EvaluationBasis | None
+    has_model: bool
+    weights_sha256: str | None
+
+
 class EvaluationStore:
     """Evaluations, in the order in which they were made, and baselines by name."""
 
@@ -89,20 +117,48 @@ class EvaluationStore:
         """Evaluations that equal every filter, newest first. Keys are column names."""
         return _EVALUATIONS.newest(self._connection, filters, limit, offset)
 
-    def leaderboard(self, filters: LeaderboardFilters, limit: int, offset: int) -> list[Evaluation]:
-        """Of every run, dataset and evaluator the newest evaluation asked for, best first.
+    def of_ids(self, ids: Sequence[str]) -> list[Evaluation]:
+        """Evaluations by their ids, in the order of these."""
+        found = {
+            evaluation.id: evaluation
+            for part in parts(ids)
+            for evaluation in _EVALUATIONS.all(
+                self._connection, f"WHERE id IN ({marks(len(part))})", part
+            )
+        }
+        return [found[evaluation_id] for evaluation_id in ids]
+
+    def ranked(self, filters: LeaderboardFilters) -> list[RankedScore]:
+        """Of every run, dataset and evaluator the newest score asked for, best first.
 
         Of equal scores the newest comes first.
         """
         where, parameters = filters.sql()
-        return _EVALUATIONS.all(
-            self._connection,
-            "WHERE sequence IN (SELECT max(e.sequence) "  # noqa: S608 - constant conditions
+        rows = self._connection.execute(
+            "SELECT e.id, e.dataset_key, e.evaluator, e.evaluator_version, e.score, e.basis, "  # noqa: S608 - constant conditions
+            "r.result IS NOT NULL, json_extract(r.result, '$.weights_sha256') "
+            "FROM evaluations e JOIN runs r ON r.id = e.run_id "
+            "WHERE e.sequence IN (SELECT max(e.sequence) "
             f"FROM evaluations e JOIN runs r ON r.id = e.run_id WHERE {where} "
             "GROUP BY e.run_id, e.dataset_key, e.evaluator) "
-            "ORDER BY score IS NULL, score DESC, created_at DESC, id LIMIT :limit OFFSET :offset",
-            {**parameters, "limit": limit, "offset": offset},
+            "ORDER BY e.score IS NULL, e.score DESC, e.created_at DESC, e.id",
+            parameters,
         )
+        # Many evaluations share what they depend on.
+        read = lru_cache(maxsize=None)(_read_basis)
+        return [
+            RankedScore(
+                id=row[0],
+                dataset_key=row[1],
+                evaluator=row[2],
+                evaluator_version=row[3],
+                score=row[4],
+                basis=read(row[5]),
+                has_model=bool(row[6]),
+                weights_sha256=row[7],
+            )
+            for row in rows
+        ]
 
     def put_baseline(self, baseline: Baseline) -> Baseline:
         """Store a baseline; one of the same name keeps its id and its time."""
@@ -119,3 +175,7 @@ class EvaluationStore:
     def baselines(self) -> list[Baseline]:
         """Every baseline, by name."""
         return _BASELINES.all(self._connection, "ORDER BY name")
+
+
+def _read_basis(text: str | None) -> EvaluationBasis | None:
+    return None if text is None else structure(EvaluationBasis, json.loads(text), "basis")

@@ -268,3 +268,11 @@ def settings_not_yet_accepted(db: Database) -> None:
         WHERE substr(config, 1, 14) = '{"trainer": {}' AND instr(config, '"request": {')
         """
     )
+
+
+@MIGRATIONS()
+def evidence_of_evaluations(db: Database) -> None:
+    for column in ("items_sha256 TEXT", "basis TEXT"):
+        db.execute(f"ALTER TABLE evaluations ADD COLUMN {column}")
+    # Who judged by a file of judgements before is asked with every judgement.
+    db.execute("CREATE INDEX evaluations_items ON evaluations (items_path)")

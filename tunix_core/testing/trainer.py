@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from attrs import evolve, frozen
 
+from tunix_core.base.file_trees import tree_digest
 from tunix_core.codec import trace_to_json
 from tunix_core.errors import TunixError
-from tunix_core.models.local_registry import tree_digest
 from tunix_core.plugins import Plugins
 from tunix_core.plugins.tools import PluginTools
 from tunix_core.protocols import (

@@ -168,6 +168,26 @@ def test_a_run_that_failed_for_want_of_a_dataset_scores_nothing(
     assert (made["score"], made["verdict"], made["detailed_metrics"]) == (0.0, "fail", [])
 
 
+def test_an_evaluation_says_what_it_depends_on(
+    client: httpx2.Client, numbers_dataset: str, same_dataset: str, start_run: Answer
+) -> None:
+    run = start_run(client, numbers_dataset, dry_run=False)
+    first = evaluate(client, run)
+    assert (first["settings"], first["judged_on_training_data"]) == ("greedy", True)
+    assert (first["judged_before"], first["outdated"]) == (None, None)
+    second = evaluate(client, run)
+    assert second["judged_before"] == first["evaluated_at"]
+    assert evaluate(client, run, again=True)["judged_before"] is None
+    elsewhere = evaluate(client, run, dataset_key=same_dataset)
+    assert isinstance(elsewhere["judged_on_training_data"], bool)
+    (place,) = [
+        place
+        for place in board(client, dataset_key=numbers_dataset, limit=100)["data"]
+        if place["run_id"] == run["run_id"]
+    ]
+    assert (place["settings"], place["judged_on_training_data"]) == ("greedy", True)
+
+
 def board(client: httpx2.Client, **query: Any) -> dict[str, Any]:
     answer = client.get(BOARD, params=query)
     assert answer.status_code == 200, answer.text

@@ -43,7 +43,7 @@ operations = Operations("evaluation")
 def evaluate(workspace: Workspace, call: Call) -> EvaluationResponse:
     """Let a run's model answer a dataset, and judge the answers.
 
-    What was answered before is not answered again.
+    What was answered before is not answered again, nor judged again unless ``again`` says so.
     """
     body: EvaluateRequest = call.body or EvaluateRequest()
     judge = body.judge_override or USUAL_JUDGE
@@ -52,6 +52,7 @@ def evaluate(workspace: Workspace, call: Call) -> EvaluationResponse:
         SHORT_NAMES.get(judge, judge),
         body.dataset_key,
         on_progress=call.services.keep_on,
+        again=body.again,
     )
     return evaluation_response(workspace, evaluation)
 
@@ -79,7 +80,8 @@ def list_evaluations(workspace: Workspace, call: Call) -> Leaderboard:
     """Rank the newest evaluations of all runs, best first.
 
     A run has a place for each judge and dataset. Judges whose numbers are no grades are left out
-    unless they are asked for.
+    unless they are asked for, and so is what no longer holds: the run was trained on since, or the
+    dataset built anew. Scores under other ``settings`` are not comparable.
     """
     query: LeaderboardQuery = call.query
     found = workspace.evaluations.leaderboard(

@@ -17,10 +17,12 @@ class EvaluateRequest(BaseModel):
 
     ``judge_override`` names a judge, ``answer_correctness`` by default; ``dataset_key`` the
     questions, by default those the run was to be tested with, else those it learned from.
+    ``again`` judges anew what was judged before.
     """
 
     judge_override: str | None = None
     dataset_key: str | None = Field(default=None, min_length=1, max_length=256)
+    again: bool = False
 
 
 class Judge(BaseModel):
@@ -53,6 +55,16 @@ class EvaluationResponse(BaseModel):
     judge: Judge
     evaluated_at: DateTime
     primary_score: float | None
+    settings: str = Field(description="How the answers were made, in short, such as greedy")
+    judged_on_training_data: bool | None = Field(
+        description="Whether questions are in the run's training data; null when not known"
+    )
+    judged_before: DateTime | None = Field(
+        description="When the judgements were made, where these were made for an earlier evaluation"
+    )
+    outdated: str | None = Field(
+        description="Why it is none of the run and the dataset as they are now"
+    )
 
 
 class LeaderboardQuery(PageQuery):
@@ -104,6 +116,10 @@ class LeaderboardItem(BaseModel):
     metrics: dict[str, float]
     evaluated_at: DateTime
     primary_score: float | None
+    settings: str = Field(description="How the answers were made, in short, such as greedy")
+    judged_on_training_data: bool | None = Field(
+        description="Whether questions are in the run's training data; null when not known"
+    )
     scorecard: ScorecardSummary
 
 

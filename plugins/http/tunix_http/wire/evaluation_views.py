@@ -8,6 +8,7 @@ from typing import Any
 
 from tunix_core import Workspace
 from tunix_core.contributions import bare_name
+from tunix_core.evaluation.basis import settings_text
 from tunix_core.evaluation.metric_checks import item_names
 from tunix_core.records import Evaluation, Score
 from tunix_http.wire.evaluation import (
@@ -25,6 +26,7 @@ MAX_ITEMS = 10_000
 def evaluation_response(workspace: Workspace, evaluation: Evaluation) -> EvaluationResponse:
     """An evaluation with the judgement of every item."""
     scores = workspace.evaluations.scores(evaluation)
+    earlier = workspace.evaluations.judged_before(evaluation)
     rows = zip(item_names([score.item_id for score in scores]), scores, strict=True)
     return EvaluationResponse(
         evaluation_id=evaluation.id,
@@ -38,6 +40,10 @@ def evaluation_response(workspace: Workspace, evaluation: Evaluation) -> Evaluat
         judge=Judge(name=_name(evaluation), version=f"v{evaluation.evaluator_version}"),
         evaluated_at=evaluation.created_at,
         primary_score=evaluation.score,
+        settings=settings_text(evaluation.basis),
+        judged_on_training_data=_on_training_data(evaluation),
+        judged_before=None if earlier is None else earlier.created_at,
+        outdated=workspace.evaluations.outdated(evaluation),
     )
 
 
@@ -57,6 +63,8 @@ def leaderboard_item(workspace: Workspace, evaluation: Evaluation) -> Leaderboar
         metrics=workspace.evaluations.metrics(evaluation),
         evaluated_at=evaluation.created_at,
         primary_score=evaluation.score,
+        settings=settings_text(evaluation.basis),
+        judged_on_training_data=_on_training_data(evaluation),
         scorecard=ScorecardSummary(
             n_items=evaluation.scorecard.n_items,
             n_scored=overall.n,
@@ -67,6 +75,11 @@ def leaderboard_item(workspace: Workspace, evaluation: Evaluation) -> Leaderboar
             high=overall.high,
         ),
     )
+
+
+def _on_training_data(evaluation: Evaluation) -> bool | None:
+    shared = evaluation.training_overlap
+    return None if shared is None else shared > 0
 
 
 def _row(name: str, score: Score) -> DetailedMetric:

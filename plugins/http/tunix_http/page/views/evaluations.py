@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
 
 from tunix_core import Workspace
 from tunix_core.contributions import EVALUATOR
 from tunix_core.errors import NotFoundError
+from tunix_core.evaluation.basis import settings_text, training_text
+from tunix_core.evaluation.leaderboard import Place
 from tunix_core.evaluators import USUAL_JUDGE_FULL
 from tunix_core.records import Evaluation, Score
 from tunix_core.rich.readable import coverage
@@ -19,23 +23,26 @@ ALL_GRADES = "all grades"
 
 
 def leaderboard(workspace: Workspace, query: Query) -> Data:
-    """Runs by their newest evaluation, best first."""
+    """Runs by their newest evaluation, best first among those that can be compared."""
     limit = query.number("limit", 20, 1, 100)
     offset = query.number("offset", 0, 0, 10**9)
     known = [p.full_name for p in workspace.plugins.all(EVALUATOR)]
     chosen = query.choice("evaluator", (ALL_GRADES, *known), USUAL_JUDGE_FULL)
-    found = workspace.evaluations.leaderboard(
+    outdated = query.choice("outdated", ("0", "1"), "0") == "1"
+    found = workspace.evaluations.places(
         None if chosen == ALL_GRADES else chosen,
         query.text("dataset"),
         model_id=query.text("model"),
         limit=limit + 1,
         offset=offset,
+        outdated=outdated,
     )
     return {
-        "ranked": [
-            {"rank": rank, **evaluation_row(workspace.runs.get(held.run_id), held)}
-            for rank, held in enumerate(found[:limit], start=offset + 1)
+        "groups": [
+            {"group": group, "ranked": [_ranked(workspace, place) for place in held]}
+            for group, held in groupby(found[:limit], key=lambda place: place.group)
         ],
+        "outdated": outdated,
         "evaluator": chosen,
         "evaluators": (*known, ALL_GRADES),
         "dataset": query.text("dataset"),
@@ -43,6 +50,11 @@ def leaderboard(workspace: Workspace, query: Query) -> Data:
         "model": query.text("model"),
         "window": Window.of(query, limit, offset, more=len(found) > limit),
     }
+
+
+def _ranked(workspace: Workspace, place: Place) -> dict[str, Any]:
+    run = workspace.runs.get(place.evaluation.run_id)
+    return {"rank": place.rank_text, **evaluation_row(run, place.evaluation, place.outdated)}
 
 
 def evaluation(workspace: Workspace, query: Query) -> Data:
@@ -56,6 +68,9 @@ def evaluation(workspace: Workspace, query: Query) -> Data:
     return {
         "evaluation": held,
         "coverage": coverage(held.scorecard),
+        "settings": settings_text(held.basis),
+        "on_training_data": training_text(held),
+        "outdated": workspace.evaluations.outdated(held),
         "run": workspace.runs.get(held.run_id),
         "show": "wrong" if wrong else "all",
         "total": len(scores),

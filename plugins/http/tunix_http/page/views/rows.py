@@ -7,6 +7,7 @@ from typing import Any
 from tunix_core import Workspace
 from tunix_core.datasets.files import MANIFEST
 from tunix_core.errors import IntegrityError, NotFoundError
+from tunix_core.evaluation.basis import settings_text, training_text
 from tunix_core.records import TERMINAL_STATUSES, Evaluation, Run
 from tunix_core.rich.readable import coverage
 from tunix_core.runs.folder import RunProgress
@@ -47,12 +48,13 @@ def run_row(workspace: Workspace, held: Run) -> dict[str, Any]:
     }
 
 
-def evaluation_row(run: Run, held: Evaluation) -> dict[str, Any]:
+def evaluation_row(run: Run, held: Evaluation, outdated: str | None = None) -> dict[str, Any]:
     """An evaluation in a list.
 
     Args:
         run: The run that was judged.
         held: Its evaluation.
+        outdated: Why it no longer holds, where it does not.
     """
     return {
         "evaluation_id": held.id,
@@ -64,6 +66,8 @@ def evaluation_row(run: Run, held: Evaluation) -> dict[str, Any]:
         "coverage": coverage(held.scorecard),
         "metrics": held.scorecard.metrics,
         "created_at": held.created_at,
+        "settings": settings_text(held.basis),
+        "remarks": [remark for remark in (training_text(held), outdated) if remark is not None],
     }
 
 

@@ -57,7 +57,10 @@ def run(workspace: Workspace, query: Query) -> Data:
         "last": {name: points[-1][1] for name, points in recorded.items()},
         "log": _log(workspace, held) if with_log else None,
         "evaluations": [
-            {"id": evaluation.id, **evaluation_row(held, evaluation)}
+            {
+                "id": evaluation.id,
+                **evaluation_row(held, evaluation, workspace.evaluations.outdated(evaluation)),
+            }
             for evaluation in workspace.evaluations.of_run(held.id)
         ],
         "artifacts": workspace.runs.artifacts(held.id),
