@@ -22,6 +22,7 @@ _INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,17})")
 _IDENTIFIER = re.compile(r"0\d+")
 _GLOSS = re.compile(r"([^()]+) \(([^()]+)\)")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_GROUPED = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+")
 _RELATION = re.compile(r"<=|>=|!=|==|(?<!-)[<>]|=")
 _VARIABLE = re.compile(r"[A-Za-z](?:\w{0,20}|\([a-z]\))")
 _RATIO = re.compile(r"\d[\d.,]*(?: ?: ?\d[\d.,]*)+")
@@ -253,9 +254,10 @@ def _same_bracketed(given: str, reference: str) -> bool:
 
 def _items(text: str, *, blanks: bool) -> list[str]:
     """The parts of a list, however they are separated; blanks separate where nothing else does."""
-    if enclosing(text)[0]:
+    brackets = enclosing(text)[0]
+    if brackets:
         text = text[1:-1].strip()
-    if ", " in text or ";" in text:
+    if ", " in text or ";" in text or (not brackets and _GROUPED.fullmatch(text)):
         text = _THOUSANDS.sub("", text)
     parts = split_top(text, ";" if ";" in text else ",")
     *before, last = parts

@@ -48,9 +48,10 @@ _LEAD = re.compile(
     r")",
     re.IGNORECASE,
 )
-_WRAPS = ('"', "'", "`", "**", "__", "~~", "*", "_")
+_WRAPS = ('"', "'", "```", "`", "**", "__", "~~", "*", "_")
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
-_SYMBOL = re.compile(r" ?([\\^=<>+*/{}\[\]()|_&,;:~-]) ?")
+# The blank of "1, 200" says that these are two numbers.
+_SYMBOL = re.compile(r" ?([\\^=<>+*/{}\[\]()|_&;:~-]) ?| ?(?<!\d)(,) ?| ?(,)(?! ?\d) ?")
 
 _WORDS = {
     **dict.fromkeys(("cdot", "times", "ast"), "*"),
@@ -103,7 +104,7 @@ def text_key(text: str) -> str:
     folded = text.casefold().rstrip("!")
     if folded.startswith("the "):
         folded = folded[4:]
-    return _SYMBOL.sub(r"\1", folded).strip()
+    return _SYMBOL.sub(lambda found: found[0].strip(), folded).strip()
 
 
 def split_top(text: str, marks: str) -> list[str]:
