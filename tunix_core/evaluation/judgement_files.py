@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from tunix_core.base.paths import WorkspacePaths
@@ -43,21 +43,19 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_unchanged(path: Path, sha256: str, earlier: Sequence[Evaluation]) -> None:
-    """Refuse judgements that are not those which earlier evaluations found in the same file.
+def check_unchanged(path: Path, sha256: str, first: Evaluation | None) -> None:
+    """Refuse judgements that are not those which an earlier evaluation found in the same file.
 
     Args:
         path: The file.
         sha256: Its digest, all items judged.
-        earlier: The evaluations that it belongs to.
+        first: The evaluation for which it was written; None when there is none yet.
 
     Raises:
         IntegrityError: It was changed.
     """
-    held = {e.items_sha256: e.id for e in earlier if e.items_sha256 is not None}
-    if held and sha256 not in held:
-        owner = next(iter(held.values()))
-        raise IntegrityError(f"{path.name} was changed since evaluation {owner}", _AGAIN)
+    if first is not None and first.items_sha256 not in (None, sha256):
+        raise IntegrityError(f"{path.name} was changed since evaluation {first.id}", _AGAIN)
 
 
 def read_scores(paths: WorkspacePaths, evaluation: Evaluation) -> Iterator[Score]:

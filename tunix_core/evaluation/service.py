@@ -157,9 +157,8 @@ class Evaluations:
 
     def judged_before(self, evaluation: Evaluation) -> Evaluation | None:
         """The evaluation for which an evaluation's judgements were made; None for that itself."""
-        held = self._select({"items_path": evaluation.items_path})
-        first = [e for e in held if e.items_sha256 == evaluation.items_sha256][-1:]
-        return first[0] if first and first[0].id != evaluation.id else None
+        first = self._store.evaluations.first_of(evaluation.items_path)
+        return first if first is not None and first.id != evaluation.id else None
 
     def outdated(self, evaluation: Evaluation) -> str | None:
         """Why an evaluation is none of its run and dataset as they are now; None where it is."""
@@ -412,7 +411,7 @@ class Evaluations:
         with FileLock(path, WAIT_S):
             scores = judge_items(evaluator, predictions, items, path, on_progress, concurrency)
             items_sha256 = digest(path)
-        check_unchanged(path, items_sha256, self._select({"items_path": items_path}))
+        check_unchanged(path, items_sha256, self._store.evaluations.first_of(items_path))
         scorecard = evaluator.aggregate(scores)
         score = scorecard.overall.mean if has_model else 0.0
         evaluation = Evaluation(
@@ -456,7 +455,7 @@ class Evaluations:
         """How many questions of a dataset a run was trained on; counted once for each."""
         if dataset_key == run.dataset_key:
             return asked
-        for held in self._select({"run_id": run.id, "dataset_key": dataset_key}):
+        for held in self._select({"run_id": run.id, "dataset_key": dataset_key}, 1):
             basis = held.basis
             if basis is not None and basis.dataset_sha256 == dataset_sha256:
                 return basis.training_overlap

@@ -117,6 +117,11 @@ class EvaluationStore:
         """Evaluations that equal every filter, newest first. Keys are column names."""
         return _EVALUATIONS.newest(self._connection, filters, limit, offset)
 
+    def first_of(self, items_path: str) -> Evaluation | None:
+        """The evaluation for which a file of judgements was written."""
+        rest = "WHERE items_path = ? ORDER BY sequence"
+        return _EVALUATIONS.first(self._connection, rest, (items_path,))
+
     def of_ids(self, ids: Sequence[str]) -> list[Evaluation]:
         """Evaluations by their ids, in the order of these."""
         found = {
