@@ -14,7 +14,8 @@ class BuildRequest(BaseModel):
 
     ``filters`` are top-level keys of ``meta`` with the values they must equal; ``random`` needs
     a ``seed``; ``provenance`` is merged over the generated provenance. References whose own answer
-    would count as wrong, or that contradict each other, are left out unless ``keep_faulty``.
+    would count as wrong, or that contradict each other, are named in the manifest, and left out
+    where ``keep_faulty`` is false.
     """
 
     dataset_name: str = Field(min_length=1, max_length=128)
@@ -27,7 +28,7 @@ class BuildRequest(BaseModel):
     parent_dataset_id: str | None = Field(None, max_length=256)
     training_run_id: str | None = Field(None, max_length=128)
     provenance: dict[str, Any] = {}
-    keep_faulty: bool = False
+    keep_faulty: bool = True
 
 
 class DatasetBuilt(BaseModel):
