@@ -8,6 +8,7 @@ right answers at random. Other values are drawn.
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -19,14 +20,15 @@ from tunix_compare.binary import (
     alarm_rate,
     fewest_lost,
     loss_of_right_answers,
-    score_statistic,
+    p_value,
     smallest_detectable,
 )
 from tunix_compare.means import loss_of_means
 
 Floats = NDArray[np.float64]
 
-Z = float(stats.norm.isf(0.025))
+# On either side of an interval of 95 %.
+CHANCE = 0.025
 SIZES = (10, 25, 50, 100)
 LARGE = (250, 500, 1000)
 ACCURACIES = (0.05, 0.2, 0.5, 0.8, 0.95)
@@ -44,20 +46,28 @@ def rates(accuracy: float, correlation: float, loss: float) -> tuple[float, floa
     return gained + loss, gained
 
 
+@cache
+def stated(apart: int, right: int, n: int, tolerance: float) -> float | None:
+    """The loss that is stated for runs of which each has half of ``apart`` right alone."""
+    return loss_of_right_answers(apart, 0, right, n, tolerance, 0.95).detectable
+
+
 def coverage(n: int, lost: float, gained: float) -> float:
     """The probability that the interval, of what the test does not reject, holds the true loss."""
     counts = stats.binom.pmf(np.arange(n + 1), n, lost)
     b = np.flatnonzero(counts > 1e-7)
     c = np.arange(n + 1)
     given_lost = stats.binom.pmf(c, (n - b)[:, None], gained / (1 - lost))
-    held = np.abs(score_statistic(b[:, None], c, n, lost - gained)) <= Z
+    more = p_value(b[:, None], c, n, lost - gained)
+    less = p_value(c, b[:, None], n, gained - lost)
+    held = np.minimum(more, less) >= CHANCE
     return float(np.sum(counts[b][:, None] * given_lost * held))
 
 
 @pytest.mark.parametrize("n", [6, 8, *SIZES, *LARGE])
 def test_a_loss_of_the_tolerance_is_an_alarm_once_in_twenty_at_most(n: int) -> None:
     for tolerance in TOLERANCES:
-        alarms = fewest_lost(n, tolerance, Z)
+        alarms = fewest_lost(n, tolerance, CHANCE)
         # Whatever the accuracies and the correlation are, negative ones too.
         worst = max(
             alarm_rate(alarms, gained + tolerance, gained)
@@ -73,9 +83,9 @@ def test_a_loss_of_the_tolerance_is_an_alarm_once_in_twenty_at_most(n: int) -> N
 def test_no_number_of_pairs_and_no_tolerance_alarms_more_often() -> None:
     sizes = [*range(10, 60), 75, 150, 200, 300, 400, 600, 800]
     for n, tolerance in product(sizes, np.arange(0, 0.31, 0.01)):
-        alarms = fewest_lost(n, tolerance, Z)
+        alarms = fewest_lost(n, tolerance, CHANCE)
         grid = np.linspace(0, (1 - tolerance) / 2, 40)
-        assert max(alarm_rate(alarms, g + tolerance, g) for g in grid) <= 0.0551, (n, tolerance)
+        assert max(alarm_rate(alarms, g + tolerance, g) for g in grid) <= 0.05, (n, tolerance)
 
 
 @pytest.mark.parametrize("n", SIZES_AND_LARGE)
@@ -85,14 +95,12 @@ def test_the_stated_loss_is_found_four_times_in_five(n: int, p: float) -> None:
         lost, gained = rates(p, rho, 0.0)
         cells = [lost, gained, p - lost, 1 - p - gained]
         tables = np.random.default_rng(n).multinomial(n, cells, 60)
-        found = [
-            loss_of_right_answers(b, c, a, n, tolerance, 0.95).detectable for b, c, a, _ in tables
-        ]
+        found = [stated(int(b + c), int(a), n, tolerance) for b, c, a, _ in tables]
         losses = [loss for loss in found if loss is not None]
         if len(losses) < 0.9 * len(found):
             assert n <= 25, "only of so few pairs can half be lost without being found"
             continue
-        alarms = fewest_lost(n, tolerance, Z)
+        alarms = fewest_lost(n, tolerance, CHANCE)
         power = alarm_rate(alarms, *rates(p, rho, min(p, float(np.mean(losses)))))
         assert power == pytest.approx(0.8, abs=0.03), (rho, tolerance)
 
@@ -100,14 +108,14 @@ def test_the_stated_loss_is_found_four_times_in_five(n: int, p: float) -> None:
 @pytest.mark.parametrize("n", SIZES_AND_LARGE)
 def test_the_power_at_the_stated_loss_is_exact_where_the_disagreement_is_known(n: int) -> None:
     for apart, right, tolerance in product((0, n // 10, n // 4), (n // 2, 7 * n // 10), (0, 0.05)):
-        stated = smallest_detectable(apart, right, n, tolerance, Z)
+        stated = smallest_detectable(apart, right, n, tolerance, CHANCE)
         if stated is None:
             assert n == 10, "only of so few pairs can half be lost without being found"
             continue
         gained = apart / n / 2 * (1 - stated / ((right + apart / 2) / n))
         cells = [gained + stated, gained, 1 - 2 * gained - stated]
         tables = np.random.default_rng(3).multinomial(n, cells, 20_000)
-        found = score_statistic(tables[:, 0], tables[:, 1], n, tolerance) > Z
+        found = p_value(tables[:, 0], tables[:, 1], n, tolerance) < CHANCE
         assert np.mean(found) == pytest.approx(0.8, abs=0.01), (apart, right, tolerance)
 
 

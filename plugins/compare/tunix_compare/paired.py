@@ -155,7 +155,7 @@ def _reason(outcome: Outcome, loss: Loss, tolerance: Tolerance, n: int) -> str:
     chance = f"p = {loss.p_value:.2g} over {n} pairs"
     beyond_chance = loss.p_value < 1 - tolerance.confidence
     if outcome == "inconclusive" and loss.mean <= tolerance.absolute:
-        return f"not worse, but so few right answers cannot show any loss: {chance}"
+        return f"no loss seen beyond the tolerance, but these pairs could show none: {chance}"
     if loss.mean <= 0:
         better = loss.mean < 0 and loss.high < 0
         return f"{'better' if better else 'not worse'}: {_figure(-loss.mean, '+')}, {chance}"
