@@ -274,7 +274,7 @@ def test_a_dataset_edited_by_hand_is_refused_everywhere(fresh: Command, tmp_path
     assert fresh("traces", "import", "one.jsonl").returncode == 0
     assert fresh("datasets", "build", "one", "v1").returncode == 0
     data = tmp_path / "workspace" / "datasets" / "one-v1" / "dataset.jsonl"
-    data.write_bytes(data.read_bytes().replace(b"3 - 2 = 1", b"3 - 2 = 2"))
+    data.write_bytes(data.read_bytes().replace(b"3 without 2: 1", b"3 without 2: 2"))
     for arguments in (["verify", "one-v1"], ["export", "one-v1"], ["export", "one-v1", "-o", "x"]):
         done = fresh("datasets", *arguments)
         assert (done.returncode, done.stdout) == (1, "")

@@ -48,7 +48,8 @@ def take_away(connection: sqlite3.Connection) -> None:
         ("runs", "config", "requested"),
         ("runs", "result", "weights_sha256"),
     ):
-        rows = connection.execute(f"SELECT id, {column} FROM {table}").fetchall()  # noqa: S608
+        select = f"SELECT id, {column} FROM {table} WHERE {column} IS NOT NULL"  # noqa: S608
+        rows = connection.execute(select).fetchall()
         for row_id, text in rows:
             older = json.dumps(without(key, json.loads(text)))
             connection.execute(f"UPDATE {table} SET {column} = ? WHERE id = ?", (older, row_id))  # noqa: S608
