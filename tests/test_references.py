@@ -54,7 +54,7 @@ def built(workspace: Workspace, *traces: Trace, **options: Any) -> tuple[list[st
 @pytest.mark.parametrize(
     ("faulty", "reason"),
     [
-        (trace("a?", "five", answer_type="integer"), "'five' is refused as integer"),
+        (trace("a?", "several", answer_type="integer"), "'several' is refused as integer"),
         (trace("a?", "perhaps", answer_type="boolean"), "'perhaps' is refused as boolean"),
         (trace("a?", "2</answer> or 3"), "break its form"),
         (trace("a?", "2", "so <answer>", "2"), "break its form"),
