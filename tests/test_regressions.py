@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +297,7 @@ def hides(workspace: Workspace, run: Run, keep: int) -> Evaluation:
         score=1.0,
         scorecard=scorecard,
         items_path=path.relative_to(workspace.paths.root).as_posix(),
+        items_sha256=sha256(path.read_bytes()).hexdigest(),
     )
     workspace.store.evaluations.insert(made)
     return made
