@@ -27,7 +27,7 @@ from tunix_core.evaluation.basis import settings_text, training_text
 from tunix_core.evaluation.leaderboard import Place
 from tunix_core.evaluators import USUAL_JUDGE, USUAL_JUDGES
 from tunix_core.protocols import GenerationConfig
-from tunix_core.records import Estimate, Evaluation
+from tunix_core.records import Estimate, Evaluation, Scorecard
 from tunix_core.rich.readable import coverage
 from tunix_core.workspace import Workspace
 
@@ -101,8 +101,7 @@ def run(
             )
     for evaluation in evaluations:
         _say_of(workspace, evaluation)
-    rows = [_row(evaluation) for evaluation in evaluations]
-    emit([unstructure(e) for e in evaluations], as_json, table=lambda: print_table(rows))
+    emit([unstructure(e) for e in evaluations], as_json, table=lambda: _print_made(evaluations))
 
 
 @command.command()
@@ -146,6 +145,31 @@ def pairwise(
         ("judgements", result.items_path),
     ]
     emit(unstructure(result), as_json, table=lambda: print_fields(fields))
+
+
+def _print_made(evaluations: Sequence[Evaluation]) -> None:
+    """Print what was judged, and below it what several samples come to."""
+    print_table([_row(evaluation) for evaluation in evaluations])
+    of_samples = [
+        {"evaluator": bare_name(evaluation.evaluator), "metric": name, **_estimate(estimate)}
+        for evaluation in evaluations
+        for name, estimate in evaluation.scorecard.estimates.items()
+    ]
+    if of_samples:
+        click.echo("")
+        print_table(of_samples)
+
+
+def _metric_rows(card: Scorecard) -> list[dict[str, Any]]:
+    """The metrics of a scorecard, with their intervals where any has one."""
+    rows: list[dict[str, Any]] = []
+    for name, value in card.metrics.items():
+        row = {"metric": name, "value": value}
+        if card.estimates:
+            held = card.estimates.get(name)
+            row["95 % interval"] = None if held is None else _estimate(held)["95 % interval"]
+        rows.append(row)
+    return rows
 
 
 def _say_of(workspace: Workspace, evaluation: Evaluation) -> None:
@@ -197,11 +221,9 @@ def show(workspace: Workspace, evaluation_id: str, items: bool, as_json: bool) -
         for label, groups in evaluation.scorecard.groups.items():
             click.echo("")
             print_table([{label: name, **_estimate(estimate)} for name, estimate in groups.items()])
-        if evaluation.scorecard.metrics:
+        if metrics := _metric_rows(evaluation.scorecard):
             click.echo("")
-            print_table(
-                [{"metric": name, "value": v} for name, v in evaluation.scorecard.metrics.items()]
-            )
+            print_table(metrics)
         if scores:
             click.echo("")
             print_table(

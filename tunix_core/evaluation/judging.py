@@ -17,7 +17,9 @@ from tunix_core.base import jsonl
 from tunix_core.codec import structure, unstructure
 from tunix_core.errors import TunixError
 from tunix_core.evaluation.predictions import PredictionSet
+from tunix_core.evaluation.samples import MAJORITY, SAMPLES
 from tunix_core.evaluators.remote import RemoteEvaluator
+from tunix_core.evaluators.voting import MajorityVoter
 from tunix_core.protocols import Evaluator
 from tunix_core.records import SCORE_RANGE, Completion, Item, Score, Scorecard
 
@@ -113,6 +115,7 @@ def judge_items(
     path: Path,
     on_progress: Progress | None,
     concurrency: int = 1,
+    voter: MajorityVoter | None = None,
 ) -> list[Score]:
     """Append to ``path`` the judgements that are missing there; returns all of them.
 
@@ -123,11 +126,12 @@ def judge_items(
         path: The file; an error, also one from ``on_progress``, leaves what has been judged.
         on_progress: Called a few times a second with (judged, total).
         concurrency: In how many threads the judge may be called at the same time.
+        voter: Tells what the commonest answer of several samples is worth.
     """
     said = by_item(predictions)
     return judge_each(
         items,
-        lambda item: _score(evaluator, item, said.get(item.id, [])),
+        lambda item: _score(evaluator, voter, item, said.get(item.id, [])),
         path,
         on_progress,
         concurrency,
@@ -197,19 +201,32 @@ def _in_order(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _score(evaluator: Evaluator, item: Item, completions: Sequence[Completion]) -> Score:
+def voter_of(evaluator: object) -> MajorityVoter | None:
+    """An evaluator as one that tells which samples of an item give the same answer."""
+    return evaluator if isinstance(evaluator, MajorityVoter) else None
+
+
+def _score(
+    evaluator: Evaluator,
+    voter: MajorityVoter | None,
+    item: Item,
+    completions: Sequence[Completion],
+) -> Score:
     """The judgement of an item: of several samples the mean, explained by the first."""
     if not completions:
         # A missing answer is judged as an empty one that was cut off, and counts against the run.
         judged = evaluator.score(item, Completion(item.id, "", stop="length"))
         return evolve(judged, details={**judged.details, "fault": NO_PREDICTION})
-    first, *others = (evaluator.score(item, completion) for completion in completions)
-    if not others:
+    samples = [evaluator.score(item, completion) for completion in completions]
+    first = samples[0]
+    if len(samples) == 1:
         return first
-    values = [first.value, *(score.value for score in others)]
+    values = [score.value for score in samples]
     known = [value for value in values if value is not None]
-    mean = fmean(known) if known else None
-    return evolve(first, value=mean, details={**first.details, "samples": values})
+    details = {**first.details, SAMPLES: values}
+    if voter is not None:
+        details[MAJORITY] = voter.majority(item, samples)
+    return evolve(first, value=fmean(known) if known else None, details=details)
 
 
 def _recover(path: Path, items: Sequence[Item]) -> list[Score]:

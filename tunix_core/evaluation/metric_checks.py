@@ -31,7 +31,9 @@ _SAID = {
 _OF_EVALUATOR = ("version", "evaluator's distribution")
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_COSTS = frozenset(("loss", "losses", "latency", "latencies", "time", "times", "error", "errors"))
+_COSTS = frozenset(
+    ("loss", "losses", "latency", "latencies", "time", "times", "error", "errors", "truncated")
+)
 
 
 @frozen

@@ -29,10 +29,12 @@ from tunix_core.evaluation.judging import (
     Progress,
     concurrency_of,
     judge_items,
+    voter_of,
 )
 from tunix_core.evaluation.leaderboard import Leaderboard, Place
 from tunix_core.evaluation.predictions import Predictions, PredictionSet
 from tunix_core.evaluation.review import Review, review
+from tunix_core.evaluation.samples import with_samples
 from tunix_core.evaluation.shown_steps import ShownSteps
 from tunix_core.evaluation.verdicts import RunVerdict, decide
 from tunix_core.evaluators import USUAL_JUDGE, USUAL_JUDGES
@@ -401,7 +403,7 @@ class Evaluations:
         provided = judge.provided
         checked = Checked(judge.evaluator, provided.full_name)
         evaluator = checked if has_model else NothingSaid(checked)
-        concurrency = concurrency_of(judge.evaluator)
+        concurrency, voter = concurrency_of(judge.evaluator), voter_of(judge.evaluator)
         # Without items there may be no dataset, and its key may be any text.
         folder = RunFolder(self._paths.run(predictions.run_id)).evaluations
         folder = folder / (predictions.dataset_key if items else NO_ITEMS)
@@ -409,10 +411,12 @@ class Evaluations:
         path = newest_file(folder, judge, predictions, again=again)
         items_path = path.relative_to(self._paths.root).as_posix()
         with FileLock(path, WAIT_S):
-            scores = judge_items(evaluator, predictions, items, path, on_progress, concurrency)
+            scores = judge_items(
+                evaluator, predictions, items, path, on_progress, concurrency, voter
+            )
             items_sha256 = digest(path)
         check_unchanged(path, items_sha256, self._store.evaluations.first_of(items_path))
-        scorecard = evaluator.aggregate(scores)
+        scorecard = with_samples(evaluator.aggregate(scores), scores, predictions.completions)
         score = scorecard.overall.mean if has_model else 0.0
         evaluation = Evaluation(
             id=new_id(),

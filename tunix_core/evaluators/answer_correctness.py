@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import evolve
 
@@ -11,6 +11,7 @@ from tunix_core.evaluators.answer_spec import AnswerSpec, answer_spec
 from tunix_core.evaluators.answers import match_spec
 from tunix_core.evaluators.common import labels, scorecard
 from tunix_core.evaluators.extraction import extract, extract_answer
+from tunix_core.evaluators.voting import commonest
 from tunix_core.records import Completion, Item, Score, Scorecard
 
 
@@ -20,6 +21,13 @@ def _is_right(answer: str, reference: str, spec: AnswerSpec) -> bool:
     # References may be whole solutions: the answer that they give is what is right.
     inner = extract_answer(reference) if "\n" in reference.strip() else None
     return inner is not None and match_spec(answer, inner, spec)
+
+
+def _agreement(spec: AnswerSpec) -> Callable[[str, str], bool]:
+    """Tells whether two answers to one item are the same."""
+    # An alternative is right, but not the same as the reference where both are given.
+    alone = evolve(spec, alternatives=()) if spec.alternatives else spec
+    return lambda one, other: match_spec(one, other, alone)
 
 
 class AnswerCorrectness:
@@ -32,13 +40,7 @@ class AnswerCorrectness:
     def score(self, item: Item, completion: Completion) -> Score:
         """Judge one completion; the details hold what was extracted, and where it stood."""
         spec = answer_spec(item.trace.meta)
-        # An alternative is right, but not the same as the reference where a completion gives both.
-        alone = evolve(spec, alternatives=()) if spec.alternatives else spec
-        found = extract(
-            completion.text,
-            cut=completion.stop == "length",
-            agree=lambda one, other: match_spec(one, other, alone),
-        )
+        found = extract(completion.text, cut=completion.stop == "length", agree=_agreement(spec))
         right = found is not None and _is_right(found.text, item.answer, spec)
         details = {
             "answer": None if found is None else found.text,
@@ -47,6 +49,12 @@ class AnswerCorrectness:
             "strict": found is not None and found.strict and right,
         }
         return Score(item.id, float(right), details, labels(item))
+
+    def majority(self, item: Item, samples: Sequence[Score]) -> float:
+        """1.0 when the answer that most samples of an item give is right, else 0.0."""
+        answers = [sample.details["answer"] for sample in samples]
+        place = commonest(answers, _agreement(answer_spec(item.trace.meta)))
+        return 0.0 if place is None else samples[place].value or 0.0
 
     def aggregate(self, scores: Sequence[Score]) -> Scorecard:
         """The share of right answers, beside what always giving the commonest answer would get.

@@ -9,6 +9,8 @@ from tunix_core.records import Item, Score, Scorecard
 
 # The metric of what an evaluator could not read, which is shown beside its score.
 UNREAD_SHARE = "unread_share"
+# The metric of what was cut off before it ended, which is shown there too.
+TRUNCATED = "truncated"
 LABELS = ("category", "family", "difficulty")
 
 

@@ -73,9 +73,11 @@ class Scorecard:
         n_items: Number of items, scored or not.
         groups: ``{"family": {"fractions": Estimate}, ...}``.
         metrics: Further figures by name.
+        estimates: Those of the metrics that have an interval, by the same name.
     """
 
     overall: Estimate
     n_items: int
     groups: Mapping[str, Mapping[str, Estimate]] = field(factory=dict)
     metrics: Mapping[str, float] = field(factory=dict)
+    estimates: Mapping[str, Estimate] = field(factory=dict)

@@ -55,7 +55,8 @@ def _facts(evaluation: Evaluation) -> Iterator[tuple[str, Any]]:
     yield "items", f"{coverage(card)} (scored)"
     yield "verdict", evaluation.verdict
     for name, number in card.metrics.items():
-        yield name.replace("_", " "), number
+        held = card.estimates.get(name)
+        yield name.replace("_", " "), number if held is None else estimate(held)
     yield "run", evaluation.run_id
     yield "dataset", evaluation.dataset_key
     yield "evaluator", f"{evaluation.evaluator}, rules {evaluation.evaluator_version}"

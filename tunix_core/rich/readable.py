@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tunix_core.evaluators.common import UNREAD_SHARE
+from tunix_core.evaluators.common import TRUNCATED, UNREAD_SHARE
 from tunix_core.records import Scorecard
 
 NOTHING = "–"
@@ -37,11 +37,20 @@ def figure(number: float | None, digits: int = 3) -> str:
 
 
 def coverage(card: Scorecard) -> str:
-    """How many items a score covers, and how much in them could not be read."""
+    """How many items a score covers, and how much of them was not read or was cut off."""
     n, items = card.overall.n, card.n_items
     scored = f"{n:,}" if n == items else f"{n:,} of {items:,}"
-    unread = card.metrics.get(UNREAD_SHARE)
-    return scored if unread is None else f"{scored}, {unread:.0%} unread"
+    unread, cut = card.metrics.get(UNREAD_SHARE), card.metrics.get(TRUNCATED)
+    parts = [scored]
+    if unread is not None:
+        parts.append(f"{_percent(unread)} unread")
+    if cut:
+        parts.append(f"{_percent(cut)} cut off")
+    return ", ".join(parts)
+
+
+def _percent(share: float) -> str:
+    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
 def standing(card: Scorecard) -> str:

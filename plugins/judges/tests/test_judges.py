@@ -209,6 +209,7 @@ def test_a_run_is_graded_by_gemma(
         "gemma-judge": 1.0,
         "correctness": 1.0,
         "safety": 1.0,
+        "truncated": 0.0,
     }
     assert examiner.connections == 1
     again = evaluations.judge(run_id, "gemma-judge")
