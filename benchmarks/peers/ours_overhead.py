@@ -22,6 +22,7 @@ import jax
 from peers.inputs import SEED
 
 from tunix_core.plugins import Plugins
+from tunix_core.runs.folder import RunFolder
 from tunix_core.runs.reporter import RunReporter
 from tunix_core.testing.trainer import train_job
 from tunix_jax.config import TrainerConfig
@@ -79,7 +80,7 @@ def main(job: dict[str, Any]) -> None:
         model_id="tiny", rows=1, max_length=128, steps=STEPS, vocab_size=512, checkpoint_every=0
     )
     with tempfile.TemporaryDirectory() as name:
-        reporter = Timed("benchmark", Path(name), Plugins.discover(), None)
+        reporter = Timed("benchmark", RunFolder(Path(name)), Plugins.discover(), None)
         train = train_job(Path(name), config, Path(job["data"]), seed=SEED)
         JaxTrainer().fit(train, reporter)
     loop, alone = blocks(reporter.ends), compiled_step_s(config, 512)
