@@ -156,6 +156,7 @@ def test_figures_of_the_clock_are_kept_apart(counting_workspace: Workspace) -> N
         "metrics",
         "timings",
         "hardware",
+        "weights_sha256",
     }
     assert first.result.timings["seconds"] != second.result.timings["seconds"]
 

@@ -167,9 +167,9 @@ def test_any_text_gets_a_verdict_for_each_line(text: str) -> None:
     ],
 )
 def test_no_line_takes_long(line: str) -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert 1 in flagged(line)
-    assert time.perf_counter() - begin < 1.0
+    assert time.process_time() - begin < 1.0
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**6))
