@@ -325,8 +325,8 @@ print(*sorted(str(path.relative_to(working)) for path in submission.rglob("*")),
 # ## Evaluate
 #
 # The trained model answers held-out questions that it has never seen. Answers are compared by type
-# (a number as a number, a date as a date), never as a part of the text. Every equation that it
-# shows is computed again.
+# (a number as a number, a date as a date), never as a part of the text. What its steps show is
+# checked too; what could not be read is counted as unread, neither right nor wrong.
 
 # %%
 from tunix_core.protocols import GenerationConfig

@@ -277,7 +277,7 @@ def test_what_was_sampled_otherwise_is_not_compared(workspace: Workspace) -> Non
     places = workspace.evaluations.places()
     assert [(p.group.settings, p.rank_text) for p in places] == [("T=1 ×4", "1"), ("greedy", "1")]
     shown = command(workspace, "eval", "leaderboard").stdout
-    assert "same-v1: answer_correctness 1 (tunix-core" in shown
+    assert "same-v1: answer_correctness 2 (tunix-core" in shown
     assert ", T=1 ×4\n" in shown
 
 

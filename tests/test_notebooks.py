@@ -337,14 +337,12 @@ def test_a_cell_that_fails_says_what_to_do(
 
 @pytest.mark.full
 @pytest.mark.skipif(find_spec("libtpu") is None, reason="libtpu is not installed")
-@pytest.mark.parametrize("model", ["gemma-2-2b", "gemma-3-1b"])
 @pytest.mark.parametrize("lora_rank", [64, 0])
-def test_what_is_trained_in_full_mode_fits_a_v5e_8(
-    model: str, lora_rank: int, tmp_path: Path
-) -> None:
+def test_what_is_trained_in_full_mode_fits_a_v5e_8(lora_rank: int, tmp_path: Path) -> None:
     settings = {**recipes()["full"]["trainer"], "lora_rank": lora_rank}
     command = [sys.executable, "-m", "tunix_core.cli", "--workspace", str(tmp_path), "fit"]
-    command += ["--model", model, "--topology", "v5e:2x4", "--json"]
+    # The larger of the two models that the notebook trains.
+    command += ["--model", "gemma-2-2b", "--topology", "v5e:2x4", "--json"]
     command += [f"--set={key}={value}" for key, value in settings.items()]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -31,6 +31,7 @@ def tunix_evaluators() -> list[EvaluatorContribution]:
             name="answer_correctness",
             summary="The extracted answer equals the reference, compared by type",
             factory="tunix_core.evaluators.answer_correctness:AnswerCorrectness",
+            version="2",
         ),
         EvaluatorContribution(
             name="show_your_work",

@@ -85,7 +85,7 @@ def fit(
       tunix-rt fit --model small --dataset mine-v1
       tunix-rt fit --model gemma-2-2b --topology v5e:2x4 --batch 8 --seq 16384
       tunix-rt fit --model google/gemma-3-4b-it --topology v5e:2x4 --batch 8 --lora-rank 16
-      tunix-rt fit --model gemma-2-2b --topology v5e:2x4 --batch 8 --table
+      tunix-rt fit --model small --table
     """
     if is_topology(topology):
         # What is compiled for is elsewhere: look for no accelerator here.
