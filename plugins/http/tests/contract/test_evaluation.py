@@ -43,7 +43,7 @@ def test_a_run_is_judged_by_whether_its_answers_are_right(
     assert judged["run_id"] == trained["run_id"]
     assert judged["dataset_key"] == numbers_dataset
     assert (judged["score"], judged["primary_score"], judged["verdict"]) == (5.0, 0.05, "fail")
-    assert judged["judge"] == {"name": "answer_correctness", "version": "v1"}
+    assert judged["judge"] == {"name": "answer_correctness", "version": "v1", "rules": "2"}
     assert judged["metrics"]["answer_correctness"] == 0.05
     assert judged["evaluated_at"].endswith("Z")
     newest = client.get(f"/api/tunix/runs/{trained['run_id']}/evaluation")
@@ -91,7 +91,7 @@ def test_a_judge_is_called_by_name(
     client: httpx2.Client, trained: dict[str, Any], judge: str, name: str
 ) -> None:
     made = evaluate(client, trained, judge_override=judge)
-    assert made["judge"] == {"name": name, "version": "v1"}
+    assert (made["judge"]["name"], made["judge"]["version"]) == (name, "v1")
     assert 0 <= made["score"] <= 100
     newest = client.get(f"/api/tunix/runs/{trained['run_id']}/evaluation").json()
     assert newest["evaluation_id"] == made["evaluation_id"]

@@ -26,10 +26,11 @@ class EvaluateRequest(BaseModel):
 
 
 class Judge(BaseModel):
-    """Who judged, by which version of its rules."""
+    """Who judged; ``version`` is that of the contract and stays, ``rules`` that of its rules."""
 
     name: str
-    version: str
+    version: str = "v1"
+    rules: str
 
 
 class DetailedMetric(BaseModel):

@@ -37,7 +37,7 @@ def evaluation_response(workspace: Workspace, evaluation: Evaluation) -> Evaluat
         metrics=workspace.evaluations.metrics(evaluation),
         detailed_metrics=[_row(*row) for row in islice(rows, MAX_ITEMS)],
         detailed_metrics_truncated=len(scores) > MAX_ITEMS,
-        judge=Judge(name=_name(evaluation), version=f"v{evaluation.evaluator_version}"),
+        judge=Judge(name=_name(evaluation), rules=evaluation.evaluator_version),
         evaluated_at=evaluation.created_at,
         primary_score=evaluation.score,
         settings=settings_text(evaluation.basis),
