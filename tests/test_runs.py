@@ -97,8 +97,8 @@ def test_a_run_whose_time_budget_ran_out_goes_on_with_another(
     counting_workspace: Workspace,
 ) -> None:
     uninterrupted = start(counting_workspace, {"steps": 30}, seed=5)
-    slow = {"steps": 30, "step_seconds": 0.05}
-    run = start(counting_workspace, slow, seed=5, time_budget_s=1.0)
+    slow = {"steps": 30, "step_seconds": 0.12}
+    run = start(counting_workspace, slow, seed=5, time_budget_s=2.5)
     predictions = counting_workspace.predictions
     early = predictions.create(run.id, "numbers-v1")
     sessions = 1
