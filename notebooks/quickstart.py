@@ -73,15 +73,15 @@ print(example.prompt, *[step.content for step in example.steps], example.final_a
 # data; that is checked here.
 
 # %%
+from tunix_core.rich.readable import shared_text
+
 train_data, test_data = (
     ws.datasets.build(f"quickstart-{split}", f"{len(ids[split])}-seed{SEED}", trace_ids=ids[split])
     for split in ITEMS
 )
-shared = ws.datasets.overlap(train_data.dataset_key, test_data.dataset_key)
+shared = ws.datasets.contamination(train_data.dataset_key, test_data.dataset_key)
 print(f"{train_data.dataset_key}: {train_data.trace_count} items, sha256 {train_data.sha256[:12]}")
-print(
-    f"{test_data.dataset_key}: {test_data.trace_count} items, {shared} of them in the training data"
-)
+print(f"{test_data.dataset_key}: in the training data, {shared_text(shared)}")
 train_data
 
 # %% [markdown]

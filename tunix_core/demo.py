@@ -20,7 +20,9 @@ from tunix_core.evaluation.regressions import DEFAULT_COMPARATOR
 from tunix_core.evaluation.review import JudgedItem
 from tunix_core.protocols import GenerationConfig
 from tunix_core.records import (
+    Contamination,
     DatasetManifest,
+    Estimate,
     Evaluation,
     ModelVersion,
     Run,
@@ -76,7 +78,19 @@ class Listener(Protocol):
 
 @frozen
 class DemoResult:
-    """What the demo found; ``summary`` is what it wrote to ``summary.json``."""
+    """What the demo found.
+
+    Args:
+        summary: What it wrote to ``summary.json``.
+        before: Scores of the untrained model.
+        after: Those of the trained one.
+        verdict: How the second compares with the first.
+        version: What was promoted.
+        examples: Answers of the trained model.
+        run: The run that trained it.
+        contamination: What the test shares with the training data.
+        apart: The first score of the trained model, over items whose work is not shared.
+    """
 
     summary: Mapping[str, Any]
     before: tuple[Evaluation, ...]
@@ -85,6 +99,8 @@ class DemoResult:
     version: ModelVersion
     examples: tuple[JudgedItem, ...]
     run: Run
+    contamination: Contamination
+    apart: Estimate
 
 
 class _Stopwatch:
@@ -134,9 +150,11 @@ def run_demo(workspace: Workspace, config: DemoConfig, listener: Listener) -> De
     with watch.measure("build"):
         listener.phase("Building the datasets and checking that they share nothing")
         train, test = (_build(workspace, config, split, ids[split]) for split in SPLITS)
-        overlap = workspace.datasets.overlap(train.dataset_key, test.dataset_key)
-        if overlap:
-            raise TunixError(f"{overlap} held-out items are in the training data")
+        shared = workspace.datasets.contamination(
+            train.dataset_key, test.dataset_key, listener.progress
+        )
+        if asked := shared.items("exact"):
+            raise TunixError(f"{len(asked)} held-out items are in the training data")
     untrained = _run(workspace, config, train.dataset_key, {"steps": 0})
     listener.phase("Making the untrained model that everything is compared with")
     with watch.measure("evaluate"):
@@ -158,7 +176,7 @@ def run_demo(workspace: Workspace, config: DemoConfig, listener: Listener) -> De
         "dataset_sha256": train.sha256,
         "train_items": train.trace_count,
         "test_items": test.trace_count,
-        "overlap": overlap,
+        "contamination": shared.counts,
         "before": _scores(before),
         "after": _scores(after),
         "constant_answer_baseline": after[0].scorecard.metrics["constant_answer_baseline"],
@@ -170,7 +188,8 @@ def run_demo(workspace: Workspace, config: DemoConfig, listener: Listener) -> De
     }
     write_atomically(workspace.paths.root / "summary.json", json.dumps(summary, indent=2) + "\n")
     examples = _examples(workspace, after[0])
-    return DemoResult(summary, before, after, verdict, version, examples, trained)
+    apart = workspace.evaluations.estimate_without(after[0], shared.items("same_work"))
+    return DemoResult(summary, before, after, verdict, version, examples, trained, shared, apart)
 
 
 def _generate(workspace: Workspace, config: DemoConfig, folder: Path, listener: Listener) -> None:

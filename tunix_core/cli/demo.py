@@ -17,7 +17,7 @@ from tunix_core.errors import UsageError
 from tunix_core.evaluators import USUAL_JUDGE
 from tunix_core.records import Run
 from tunix_core.rich.plots import plot_outcome
-from tunix_core.rich.readable import standing
+from tunix_core.rich.readable import estimate_text, shared_text, standing
 from tunix_core.workspace import Workspace
 
 LEADERBOARD_ROWS = 5
@@ -123,6 +123,9 @@ def _print_result(workspace: Workspace, result: DemoResult, picture: str) -> Non
             for before, after in zip(result.before, result.after, strict=True)
         ]
     )
+    click.echo(f"\nin the training data, {shared_text(result.contamination)}")
+    judge = bare_name(result.after[0].evaluator)
+    click.echo(f"{judge} without the same work: {estimate_text(result.apart)}")
     dataset = result.after[0].dataset_key
     click.echo(f"\nLeaderboard of {dataset}\n")
     places = workspace.evaluations.places(USUAL_JUDGE, dataset, limit=LEADERBOARD_ROWS)

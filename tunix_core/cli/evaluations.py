@@ -28,11 +28,12 @@ from tunix_core.evaluation.leaderboard import Place
 from tunix_core.evaluators import USUAL_JUDGE, USUAL_JUDGES
 from tunix_core.protocols import GenerationConfig
 from tunix_core.records import Estimate, Evaluation, Scorecard
-from tunix_core.rich.readable import coverage
+from tunix_core.rich.readable import coverage, estimate_text, standing
 from tunix_core.workspace import Workspace
 
 _TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"])
 SHOWN_CHARS = 80
+SHOWN_MATCHES = 2
 _WRITTEN = "YYYY-MM-DD[THH:MM:SS]"
 
 
@@ -145,6 +146,72 @@ def pairwise(
         ("judgements", result.items_path),
     ]
     emit(unstructure(result), as_json, table=lambda: print_fields(fields))
+
+
+@command.command()
+@click.argument("train")
+@click.argument("test")
+@click.option("--run", "run_id", help="Judge this run without the items that are shared.")
+@click.option(
+    "-e", "--evaluator", default=USUAL_JUDGE, show_default=True, help="The judge for --run."
+)
+@json_option
+@pass_workspace
+def contamination(
+    workspace: Workspace,
+    train: str,
+    test: str,
+    run_id: str | None,
+    evaluator: str,
+    as_json: bool,
+) -> None:
+    """Say what the dataset TEST shares with the dataset TRAIN.
+
+    \b
+    exact      the question is asked in TRAIN; case, spaces and labels aside
+    ngram      13 words in a row of the question stand in an item of TRAIN
+    same_work  the same equations lead to the same answer, operands swapped or not
+
+    \b
+    Examples:
+      tunix-rt eval contamination mine-v1 held-out-v1
+      tunix-rt eval contamination mine-v1 held-out-v1 --run 4f0c2a1b
+    """
+    judged = None if run_id is None else workspace.evaluations.run(run_id, test, [evaluator])[0]
+    total = workspace.datasets.manifest(train).trace_count
+    with Progress(total, f"comparing {test} with {train}") as bar:
+        found = workspace.datasets.contamination(train, test, bar.reach)
+    apart = {
+        measure: workspace.evaluations.estimate_without(judged, found.items(measure))
+        for measure in (found.counts if judged is not None else ())
+        if judged is not None
+    }
+
+    def table() -> None:
+        print_table(
+            {
+                "measure": shared.measure,
+                "items": len(shared.matches),
+                "of": shared.compared,
+                "share": f"{len(shared.matches) / max(shared.compared, 1):.1%}",
+                **({"score without": estimate_text(apart[shared.measure])} if apart else {}),
+            }
+            for shared in found.shared
+        )
+        if judged is not None:
+            click.echo(f"\n{bare_name(judged.evaluator)} of all: {standing(judged.scorecard)}")
+        for shared in found.shared:
+            for match in shared.matches[:SHOWN_MATCHES]:
+                click.echo(f"\n{shared.measure}")
+                for name, item in ((test, match.test_item), (train, match.train_item)):
+                    click.echo(f"  {name}: {_one_line(workspace.traces.get(item).trace.prompt)}")
+
+    emit({**unstructure(found), "score_without": unstructure(apart)}, as_json, table)
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN_CHARS else f"{line[:SHOWN_CHARS]}…"
 
 
 def _print_made(evaluations: Sequence[Evaluation]) -> None:

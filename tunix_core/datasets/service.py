@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,23 +15,21 @@ from tunix_core.base.clock import new_id, now
 from tunix_core.base.paths import WorkspacePaths
 from tunix_core.codec import check_json, trace_from_canonical, with_meta
 from tunix_core.datasets import reading
+from tunix_core.datasets.contamination import question_key, shared_items
 from tunix_core.datasets.files import DATA, Progress, publish
 from tunix_core.datasets.reading import MAX_KEY_CHARS, is_key
-from tunix_core.datasets.references import Lines, find_faults, normal_question
+from tunix_core.datasets.references import Lines, find_faults
 from tunix_core.datasets.selection import Selection, Strategy, choose, choose_mix
 from tunix_core.errors import IntegrityError, NotFoundError, UsageError
 from tunix_core.evaluators.answer_spec import answer_type as known_type
 from tunix_core.plugins import Plugins
 from tunix_core.plugins.tools import PluginTools
-from tunix_core.records import DatasetManifest, Item, Trace
+from tunix_core.records import Contamination, DatasetManifest, Item
 from tunix_core.store import Store
 from tunix_core.store.labels import Matches
 from tunix_core.traces import exports
 
 SCHEMA_VERSION = "1.1"
-_LABEL_BEFORE = re.compile(r"(question|problem|q) ?: ?")
-_LABEL_BEHIND = "answer:"
-_ENDS = " .?"
 
 
 def dataset_key(name: str, version: str) -> str:
@@ -264,8 +262,30 @@ class Datasets:
         Questions are compared by their normalised text: white space, upper and lower case, Unicode
         form and a label such as ``Question:`` before or ``Answer:`` behind aside.
         """
-        asked = {_question(item.trace) for item in self.items(first)}
-        return sum(_question(item.trace) in asked for item in self.items(second))
+        asked = Counter(question_key(item.trace) for item in self.items(second))
+        return sum(asked.pop(question_key(item.trace), 0) for item in self.items(first))
+
+    def contamination(
+        self, train: str, test: str, on_progress: Progress | None = None
+    ) -> Contamination:
+        """What a test shares with training data: questions, words in a row, and work.
+
+        Args:
+            train: The dataset that is trained on.
+            test: The dataset that is tested with.
+            on_progress: Called with (compared, total) as the training data is read.
+
+        Raises:
+            NotFoundError: There is no such dataset.
+            IntegrityError: The data is not what the manifest says.
+        """
+        trained, tested = self.manifest(train), self.manifest(test)
+        shared = shared_items(
+            self.items(train),
+            lambda: self.items(test),
+            None if on_progress is None else lambda done: on_progress(done, trained.trace_count),
+        )
+        return Contamination(train, test, trained.sha256, tested.sha256, tested.trace_count, shared)
 
     def export(self, key: str, export_format: str = "trace") -> Iterator[str]:
         """Lines of an export, in the order of the dataset.
@@ -365,11 +385,3 @@ def _shifted(on_progress: Progress | None, part: int) -> Progress | None:
     if on_progress is None:
         return None
     return lambda done, total: on_progress((part * total + done) // 2, total)
-
-
-def _question(trace: Trace) -> bytes:
-    text = normal_question(trace.prompt)
-    label = _LABEL_BEFORE.match(text)
-    text = text[label.end() :] if label else text
-    text = text.rstrip(_ENDS).removesuffix(_LABEL_BEHIND).rstrip(_ENDS)
-    return hashlib.sha256(text.encode()).digest()

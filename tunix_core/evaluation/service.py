@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -38,11 +38,13 @@ from tunix_core.evaluation.samples import with_samples
 from tunix_core.evaluation.shown_steps import ShownSteps
 from tunix_core.evaluation.verdicts import RunVerdict, decide
 from tunix_core.evaluators import USUAL_JUDGE, USUAL_JUDGES
+from tunix_core.evaluators.statistics import estimate
 from tunix_core.plugins import Plugins, ProvidedEvaluator
 from tunix_core.plugins.tools import PluginTools
 from tunix_core.protocols import GenerationConfig
 from tunix_core.records import (
     TERMINAL_STATUSES,
+    Estimate,
     Evaluation,
     EvaluationBasis,
     Item,
@@ -167,6 +169,16 @@ class Evaluations:
         data = dataset_hash(self._paths, evaluation.dataset_key)
         result = self._runs.get(evaluation.run_id).result
         return outdated(evaluation.basis, Present.of(result, data))
+
+    def estimate_without(self, evaluation: Evaluation, items: Collection[str]) -> Estimate:
+        """The mean of an evaluation over its scored items but some.
+
+        Args:
+            evaluation: The evaluation.
+            items: Ids of those that are left out, such as those that were trained on.
+        """
+        scores = self.scores(evaluation)
+        return estimate([s.value for s in scores if s.value is not None and s.item_id not in items])
 
     def verdict(self, evaluation: Evaluation) -> RunVerdict:
         """What an evaluation comes to, by the rules of :mod:`tunix_core.evaluation.verdicts`."""

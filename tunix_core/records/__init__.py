@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tunix_core.records.contamination import Contamination, Match, Shared
 from tunix_core.records.dataset import DatasetManifest, RecordKind
 from tunix_core.records.evaluation import Evaluation, EvaluationBasis, PairwiseResult
 from tunix_core.records.item import Completion, Item, Prompt
@@ -42,12 +43,14 @@ __all__ = [
     "TERMINAL_STATUSES",
     "Baseline",
     "Completion",
+    "Contamination",
     "DatasetManifest",
     "Device",
     "Estimate",
     "Evaluation",
     "EvaluationBasis",
     "Item",
+    "Match",
     "MetricCheck",
     "ModelArtifact",
     "ModelVersion",
@@ -64,6 +67,7 @@ __all__ = [
     "RunTotal",
     "Score",
     "Scorecard",
+    "Shared",
     "Step",
     "StepVerdict",
     "StopReason",

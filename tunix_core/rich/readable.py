@@ -6,9 +6,14 @@ import json
 from typing import Any
 
 from tunix_core.evaluators.common import TRUNCATED, UNREAD_SHARE
-from tunix_core.records import Scorecard
+from tunix_core.records import Contamination, Estimate, Scorecard
 
 NOTHING = "–"
+_SHARED = {
+    "exact": "asked as they stand",
+    "ngram": "with 13 words in a row of it",
+    "same_work": "with the same work",
+}
 
 
 def short(identifier: str | None) -> str:
@@ -57,6 +62,17 @@ def standing(card: Scorecard) -> str:
     """A score with what it covers: ``0.849 (n = 333 of 500, 2% unread)``."""
     mean = card.overall.mean
     return f"{'none judged' if mean is None else figure(mean)} (n = {coverage(card)})"
+
+
+def estimate_text(estimate: Estimate) -> str:
+    """A mean with how many it covers: ``0.787 (n = 428)``."""
+    return f"{figure(estimate.mean)} (n = {estimate.n:,})"
+
+
+def shared_text(found: Contamination) -> str:
+    """What a test shares with training data, in one line."""
+    said = (f"{count} {_SHARED[measure]}" for measure, count in found.counts.items())
+    return f"of {found.n_items} items: {', '.join(said)}"
 
 
 def value(anything: Any) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from attrs import frozen
+from attrs import field, frozen
 
+from tunix_core.evaluators.arithmetic.canonical import canonical
 from tunix_core.evaluators.arithmetic.expressions import Expression, Scanner
 from tunix_core.evaluators.arithmetic.judging import Verdict, is_whole_part, judge
 from tunix_core.evaluators.arithmetic.tokens import Token, plain, tokens
@@ -39,12 +40,24 @@ class Equation:
         holds: Whether all that is known of it is true.
         trivial: Whether it takes no work to say, such as ``1 = 1`` or ``5 + 0 = 5``.
         key: The same for what is the same but for spaces and signs.
+        sides: What stands between its relations.
+        relations: One less than there are sides.
     """
 
     text: str
     holds: bool
     trivial: bool
     key: str
+    sides: tuple[Expression, ...] = field(eq=False, repr=False)
+    relations: tuple[str, ...] = field(eq=False, repr=False)
+
+    @property
+    def canonical(self) -> str:
+        """The same for what is the same but for the order of operands, and of equal sides."""
+        sides = [canonical(side.items) for side in self.sides]
+        if {"=", "is"}.issuperset(self.relations):
+            return "=".join(sorted(sides))
+        return " ".join([sides[0], *map(" ".join, zip(self.relations, sides[1:], strict=True))])
 
 
 @frozen
@@ -269,7 +282,8 @@ class _Chain:
     def forget(self) -> None:
         self._verdicts: list[Verdict | None] = []
         self._start = self._end = -1
-        self._sides: list[str] = []
+        self._sides: list[Expression] = []
+        self._relations: list[str] = []
 
     def add(
         self,
@@ -283,9 +297,10 @@ class _Chain:
         if verdict is not None and left is not None and right is not None:
             if self._start < 0:
                 self._start = left.start
-                self._sides.append(_text(left))
+                self._sides.append(left)
             self._end = right.end
-            self._sides.append(f"{relation}{_text(right)}")
+            self._sides.append(right)
+            self._relations.append(relation)
 
     def end(self) -> Iterator[Equation | None]:
         """The statement, or None where nothing in it could be judged; begins anew."""
@@ -294,7 +309,9 @@ class _Chain:
             text = self._line[self._start : self._end].strip()
             holds = all(verdict.holds for verdict in known)
             trivial = holds and all(verdict.trivial for verdict in known)
-            yield Equation(text, holds, trivial, "".join(self._sides))
+            sides, relations = tuple(self._sides), tuple(self._relations)
+            key = "".join(map("".join, zip(("", *relations), map(_text, sides), strict=True)))
+            yield Equation(text, holds, trivial, key, sides, relations)
         elif self._verdicts:
             yield None
         self.forget()

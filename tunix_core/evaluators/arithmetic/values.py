@@ -99,7 +99,7 @@ class Manner:
 
 USUAL = Manner()
 
-_PRECEDENCE = {
+PRECEDENCE = {
     "+": 1,
     "-": 1,
     "&": 1,
@@ -182,7 +182,7 @@ def _rank(operator: str, manner: Manner) -> int:
         return 0
     if operator == "⁄" and manner.fractions:
         return 3
-    rank = _PRECEDENCE.get(operator)
+    rank = PRECEDENCE.get(operator)
     if rank is None:
         raise NoValueError(operator)
     return rank
