@@ -26,7 +26,7 @@ from tunix_core.evaluation.basis import settings_text
 from tunix_core.evaluation.leaderboard import told_apart
 from tunix_core.plugins import Provided
 from tunix_core.protocols import GenerationConfig
-from tunix_core.records import Evaluation, EvaluationBasis, Run, Score
+from tunix_core.records import Evaluation, EvaluationBasis, Run, Score, Step, Trace
 
 SAMPLED = GenerationConfig(temperature=1.0, samples=4)
 
@@ -324,6 +324,7 @@ def test_runs_are_told_apart_one_way_only(pairs: list[tuple[float, float]]) -> N
         assert not told_apart(one, other)
 
 
+EXAMPLE = Trace("1 + 1?", "2", (Step(0, "compute", "1 + 1 = 2"),))
 CONFIGS = st.builds(
     GenerationConfig,
     temperature=st.sampled_from([0.7, 1.0]),
@@ -332,6 +333,8 @@ CONFIGS = st.builds(
     top_k=st.sampled_from([0, 40]),
     max_new_tokens=st.sampled_from([112, 256]),
     stop=st.sampled_from([("</answer>",), ()]),
+    system_prompt=st.sampled_from(["", "Think.", "Think!"]),
+    examples=st.sampled_from([(), (EXAMPLE,), (EXAMPLE, EXAMPLE)]),
 )
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from attrs import field, frozen
-from attrs.validators import ge, gt, le
+from attrs.validators import ge, gt, le, max_len
 
 from tunix_core.records import (
+    MAX_PROMPT_CHARS,
     Completion,
     Item,
     Prompt,
@@ -256,6 +257,8 @@ class GenerationConfig:
         batch_size: Rows decoded at once; it never changes what a row says.
         samples: Completions of every item of a dataset; more than one needs a temperature. A
             predictor makes one completion for each prompt it is given, whatever this says.
+        system_prompt: What stands before every question of a dataset; prompts have it already.
+        examples: Worked examples that stand before every question, likewise.
     """
 
     max_new_tokens: int = field(default=256, validator=ge(1))
@@ -267,6 +270,8 @@ class GenerationConfig:
     stop: tuple[str, ...] = ("</answer>",)
     batch_size: int = field(default=64, validator=ge(1))
     samples: int = field(default=1, validator=ge(1))
+    system_prompt: str = field(default="", validator=max_len(MAX_PROMPT_CHARS))
+    examples: tuple[Trace, ...] = ()
 
     def __attrs_post_init__(self) -> None:
         if self.samples > 1 and self.temperature == 0.0:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from tunix_core.errors import UsageError
-from tunix_core.records import Trace
+from tunix_core.records import MAX_PROMPT_CHARS, Trace
 
 TAGS = ("<reasoning>", "</reasoning>", "<answer>", "</answer>")
 
@@ -46,11 +46,12 @@ class ShownWork:
 
 def render_show_your_work(trace: Trace) -> Rendered:
     """``<reasoning>`` with one step per line, a newline, ``<answer>``."""
+    return Rendered(prompt=trace.prompt + "\n", completion=_tagged(trace))
+
+
+def _tagged(trace: Trace) -> str:
     reasoning = "\n".join(step.content for step in trace.steps)
-    return Rendered(
-        prompt=trace.prompt + "\n",
-        completion=f"<reasoning>{reasoning}</reasoning>\n<answer>{trace.final_answer}</answer>",
-    )
+    return f"<reasoning>{reasoning}</reasoning>\n<answer>{trace.final_answer}</answer>"
 
 
 def gemma_turns(prompt: str, completion: str) -> Rendered:
@@ -63,14 +64,23 @@ def gemma_turns(prompt: str, completion: str) -> Rendered:
 
 def render_gemma_chat(trace: Trace) -> Rendered:
     """The wire contract's chat form: numbered steps under ``Reasoning:``, then ``Answer:``."""
+    return gemma_turns(trace.prompt, _numbered(trace))
+
+
+def _numbered(trace: Trace) -> str:
     lines = [f"{number}. {step.content}" for number, step in enumerate(trace.steps, start=1)]
     work = "Reasoning:\n" + "\n".join(lines) + "\n" if lines else ""
-    return gemma_turns(trace.prompt, f"{work}Answer: {trace.final_answer}")
+    return f"{work}Answer: {trace.final_answer}"
 
 
 TEMPLATES: dict[str, Callable[[Trace], Rendered]] = {
     "show_your_work": render_show_your_work,
     "gemma_chat": render_gemma_chat,
+}
+# What a template writes for a model to learn, without markup.
+_WRITTEN: dict[str, Callable[[Trace], str]] = {
+    "show_your_work": _tagged,
+    "gemma_chat": _numbered,
 }
 
 
@@ -85,6 +95,41 @@ def render(trace: Trace, template: str = "show_your_work") -> Rendered:
     except KeyError:
         known = ", ".join(sorted(TEMPLATES))
         raise UsageError(f"unknown template {template!r}", f"known: {known}") from None
+
+
+def render_prompt(
+    trace: Trace,
+    template: str = "show_your_work",
+    system_prompt: str = "",
+    examples: Sequence[Trace] = (),
+) -> str:
+    """What a model is asked: what it shall heed, worked examples, and a question.
+
+    All stand in the one turn of the user, a blank line between them, as lm-evaluation-harness puts
+    them unless it is told otherwise; some models have no turn for a system prompt.
+
+    Args:
+        trace: The question.
+        template: Name of the rendering template, which says how examples are written too.
+        system_prompt: Stands before everything else.
+        examples: Questions with their answers.
+
+    Raises:
+        UsageError: There is no such template, or all that is longer than a prompt may be.
+    """
+    if not system_prompt and not examples:
+        return render(trace, template).prompt
+    write = _WRITTEN.get(template, _tagged)
+    shown = [f"{example.prompt}\n{write(example)}" for example in examples]
+    parts = [system_prompt, *shown, trace.prompt] if system_prompt else [*shown, trace.prompt]
+    text = "\n\n".join(parts)
+    if len(text) > MAX_PROMPT_CHARS:
+        raise UsageError(
+            f"system prompt, examples and question have {len(text):,} characters, more than "
+            f"{MAX_PROMPT_CHARS:,}",
+            "give fewer examples",
+        )
+    return render(evolve(trace, prompt=text), template).prompt
 
 
 def extract_work(completion: str) -> ShownWork | None:

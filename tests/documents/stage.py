@@ -141,6 +141,7 @@ class Stage:
         return {
             "RUN": lambda: self._checked,
             "4f0c2a1b": lambda: self._trained,
+            "5b1c88d0": lambda: self._unasked,
             "77fe65b2": lambda: self._waiting,
             "9d3e70c5": lambda: self._job,
             "b7a60d12": lambda: self._other_job,
@@ -170,6 +171,16 @@ class Stage:
             workspace.evaluations.run(run.id, "held-out-v1")
             workspace.models.promote("my-model", run.id)
             return run.id
+
+        return self._in_workspace(work)
+
+    @cached_property
+    def _unasked(self) -> str:
+        """A run that was trained, and has answered nothing."""
+
+        def work(workspace: Workspace) -> str:
+            run = workspace.runs.create("mine-v1", "jax", TINY, seed=2)
+            return workspace.worker().execute(run.id).id
 
         return self._in_workspace(work)
 

@@ -32,6 +32,7 @@ class CountingConfig:
         fail_at: Step at which it fails, or None.
         enough_at: Step after which it stops early, or None.
         checkpoint_every: Steps between checkpoints.
+        echo: Whether its model says as its reasoning what it was asked.
     """
 
     steps: int = 10
@@ -39,6 +40,7 @@ class CountingConfig:
     fail_at: int | None = None
     enough_at: int | None = None
     checkpoint_every: int = 5
+    echo: bool = False
 
     @property
     def model_id(self) -> str:
@@ -77,7 +79,8 @@ class CountingTrainer:
         model = job.output_dir / "model"
         model.mkdir(exist_ok=True)
         best = max(sorted(counts), key=lambda answer: counts[answer], default="")
-        write_atomically(model / "answer.json", json.dumps({"answer": best, "counts": counts}))
+        held = {"answer": best, "counts": counts, "echo": config.echo}
+        write_atomically(model / "answer.json", json.dumps(held))
         metrics, timings = {"loss": 1.0 / max(step, 1)}, {"seconds": time.monotonic() - begun}
         return TrainResult(model, step, step, reason or "completed", metrics, timings)
 
@@ -85,20 +88,23 @@ class CountingTrainer:
         path = request.model_dir / "answer.json"
         if not path.exists():
             raise UsageError(f"{request.model_dir} holds no model")
-        return CountingPredictor(json.loads(path.read_text())["answer"], request.logprobs)
+        held = json.loads(path.read_text())
+        return CountingPredictor(held["answer"], request.logprobs, held["echo"])
 
 
 class CountingPredictor:
     """Gives the answer, or in every second sample of an item the number of the sample."""
 
-    def __init__(self, answer: str, logprobs: bool = False) -> None:
+    def __init__(self, answer: str, logprobs: bool = False, echo: bool = False) -> None:
         self._answer = answer
         self._logprobs = logprobs
+        self._echo = echo
 
     def complete(self, prompts: Iterable[Prompt]) -> Iterator[Completion]:
         for prompt in prompts:
             answer = f"sample {prompt.sample}" if prompt.sample % 2 else self._answer
-            text = f"<reasoning>it was frequent</reasoning>\n<answer>{answer}</answer>"
+            reasoning = prompt.text if self._echo else "it was frequent"
+            text = f"<reasoning>{reasoning}</reasoning>\n<answer>{answer}</answer>"
             # Its tokens are characters, of which it is sure.
             ids = tuple(map(ord, text)) if self._logprobs else ()
             yield Completion(

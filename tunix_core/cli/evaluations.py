@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any
 
 import click
+from attrs import evolve
 
 from tunix_core.base.settings_text import parse_pairs
 from tunix_core.cli.kit import (
@@ -61,6 +62,14 @@ def command() -> None:
     metavar="KEY=VALUE",
     help="How to sample, such as temperature=0.7; greedy by default.",
 )
+@click.option("--system-prompt", metavar="TEXT", help="What stands before every question.")
+@click.option(
+    "--fewshot",
+    "fewshot",
+    type=(click.IntRange(1), str),
+    metavar="N KEY",
+    help="The first N items of another dataset, worked, before every question.",
+)
 @settings_option
 @click.option("--again", is_flag=True, help="Judge anew what was judged before.")
 @json_option
@@ -71,6 +80,8 @@ def run(
     dataset_key: str,
     evaluators: tuple[str, ...],
     generation: tuple[str, ...],
+    system_prompt: str | None,
+    fewshot: tuple[int, str] | None,
     settings: dict[str, Any],
     again: bool,
     as_json: bool,
@@ -78,11 +89,13 @@ def run(
     """Let a run's model answer a dataset and judge the answers.
 
     What was answered before is not answered again, and what was judged before is said again,
-    unless --again is given. Settings are those of the one evaluator that is named.
+    unless --again is given. Settings are those of the one evaluator that is named. How the model
+    was asked is stored with its answers; scores are ranked with those that were asked alike.
 
     \b
     Examples:
       tunix-rt eval run 4f0c2a1b --dataset held-out-v1
+      tunix-rt eval run 5b1c88d0 --dataset held-out-v1 --fewshot 4 mine-v1
       tunix-rt eval run 4f0c2a1b --dataset held-out-v1 -e llm-judge --set model=qwen3
     """
     if settings and len(evaluators) != 1:
@@ -90,7 +103,13 @@ def run(
     for name in evaluators:
         workspace.plugins.find(EVALUATOR, name)
     config = _generation(generation)
-    samples = config.samples if config else 1
+    if system_prompt is not None:
+        config = evolve(config, system_prompt=system_prompt)
+    if fewshot is not None:
+        count, key = fewshot
+        examples = workspace.datasets.examples(key, count, apart_from=dataset_key)
+        config = evolve(config, examples=examples)
+    samples = config.samples
     total = workspace.datasets.manifest(dataset_key).trace_count * samples
     with Progress(total, f"answering {dataset_key}") as bar:
         workspace.predictions.create(run_id, dataset_key, config, bar.reach)
@@ -252,9 +271,7 @@ def _say_of(workspace: Workspace, evaluation: Evaluation) -> None:
         say(f"beware: {bare_name(evaluation.evaluator)}: {remark}")
 
 
-def _generation(pairs: tuple[str, ...]) -> GenerationConfig | None:
-    if not pairs:
-        return None
+def _generation(pairs: tuple[str, ...]) -> GenerationConfig:
     try:
         return structure(GenerationConfig, parse_pairs(pairs))
     except InvalidRecordError as error:

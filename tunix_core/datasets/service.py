@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from tunix_core.errors import IntegrityError, NotFoundError, UsageError
 from tunix_core.evaluators.answer_spec import answer_type as known_type
 from tunix_core.plugins import Plugins
 from tunix_core.plugins.tools import PluginTools
-from tunix_core.records import Contamination, DatasetManifest, Item
+from tunix_core.records import Contamination, DatasetManifest, Item, Trace
 from tunix_core.store import Store
 from tunix_core.store.labels import Matches
 from tunix_core.traces import exports
@@ -264,6 +265,28 @@ class Datasets:
         """
         asked = Counter(question_key(item.trace) for item in self.items(second))
         return sum(asked.pop(question_key(item.trace), 0) for item in self.items(first))
+
+    def examples(self, key: str, count: int, apart_from: str) -> tuple[Trace, ...]:
+        """Worked examples for the questions of another dataset: the first of a dataset.
+
+        Args:
+            key: Where the examples are taken from.
+            count: How many.
+            apart_from: The dataset that will be asked; its questions are never examples.
+
+        Raises:
+            NotFoundError: There is no such dataset.
+            UsageError: There are not as many.
+        """
+        asked = {question_key(item.trace) for item in self.items(apart_from)}
+        held = (item.trace for item in self.items(key) if question_key(item.trace) not in asked)
+        found = tuple(evolve(trace, meta=None) for trace in islice(held, count))
+        if len(found) < count:
+            raise UsageError(
+                f"{key} has {len(found)} questions that are not in {apart_from}; {count} examples "
+                "are wanted"
+            )
+        return found
 
     def contamination(
         self, train: str, test: str, on_progress: Progress | None = None

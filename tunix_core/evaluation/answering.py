@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from tunix_core.evaluation.prediction_files import (
 from tunix_core.plugins import Plugins, ProvidedTrainer
 from tunix_core.protocols import GenerationConfig, LoadRequest, Predictor
 from tunix_core.records import Item, Prompt, Run
-from tunix_core.rendering import render
+from tunix_core.rendering import render_prompt
 from tunix_core.runs import stored
 from tunix_core.runs.folder import LOCK, RunFolder
 from tunix_core.runs.weights import check_weights
@@ -132,7 +131,13 @@ def _answer_missing(
         if missing:
             provided = plugins.find(TRAINER, run.trainer)
             predictor = _predictor(run_folder, provided, run, generation)
-            _append(out, predictor, missing, run.config.template)
+            template = run.config.template
+            prompts = (
+                Prompt(item.id, _asked(item, template, generation), sample)
+                for item, sample in missing
+            )
+            for completion in predictor.complete(prompts):
+                jsonl.append(out, format_line(completion))
     return len(done) + len(missing)
 
 
@@ -146,11 +151,5 @@ def _predictor(
     return provided.create().load(request)
 
 
-def _append(
-    out: FileIO, predictor: Predictor, missing: list[tuple[Item, int]], template: str
-) -> None:
-    prompts = (
-        Prompt(item.id, render(item.trace, template).prompt, sample) for item, sample in missing
-    )
-    for completion in predictor.complete(prompts):
-        jsonl.append(out, format_line(completion))
+def _asked(item: Item, template: str, generation: GenerationConfig) -> str:
+    return render_prompt(item.trace, template, generation.system_prompt, generation.examples)

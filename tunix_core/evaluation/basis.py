@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,6 +20,8 @@ from tunix_core.records import Evaluation, EvaluationBasis, RunConfig, RunResult
 UNKNOWN = "settings not known"
 # They change which text is drawn, or how fast; not what is measured.
 _NO_SETTING = frozenset(("seed", "batch_size", "temperature", "samples"))
+# They are long; a part of their hash stands for them.
+_TEXTS = {"system_prompt": "system prompt", "examples": "{count}-shot"}
 _USUAL = unstructure(GenerationConfig())
 _USUAL_TEMPLATE = RunConfig().template
 
@@ -113,6 +116,11 @@ def settings_text(basis: EvaluationBasis | None) -> str:
     if samples != 1:
         parts.append(f"×{samples}")
     parts += _unusual(held)
+    for name, said in _TEXTS.items():
+        if held[name]:
+            text = json.dumps(held[name], sort_keys=True)
+            digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+            parts.append(f"{said.format(count=len(held[name]))} {digest}")
     if basis.template != _USUAL_TEMPLATE:
         parts.append(f"template {basis.template}")
     return " ".join(parts)
@@ -132,7 +140,7 @@ def _unusual(held: Mapping[str, Any]) -> list[str]:
     return [
         f"{name}={value if isinstance(value, int | float) else json.dumps(value)}"
         for name, value in sorted(held.items())
-        if name not in _NO_SETTING and value != _USUAL.get(name, NOTHING)
+        if name not in _NO_SETTING and name not in _TEXTS and value != _USUAL.get(name, NOTHING)
     ]
 
 
