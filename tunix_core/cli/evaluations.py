@@ -212,7 +212,7 @@ def contamination(
                 "measure": shared.measure,
                 "items": len(shared.matches),
                 "of": shared.compared,
-                "share": f"{len(shared.matches) / max(shared.compared, 1):.1%}",
+                "share": _share(len(shared.matches), shared.compared),
                 **({"score without": estimate_text(apart[shared.measure])} if apart else {}),
             }
             for shared in found.shared
@@ -226,6 +226,10 @@ def contamination(
                     click.echo(f"  {name}: {_one_line(workspace.traces.get(item).trace.prompt)}")
 
     emit({**unstructure(found), "score_without": unstructure(apart)}, as_json, table)
+
+
+def _share(part: int, whole: int) -> str | None:
+    return f"{part / whole:.1%}" if whole else None
 
 
 def _one_line(text: str) -> str:

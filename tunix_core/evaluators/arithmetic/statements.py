@@ -310,7 +310,9 @@ class _Chain:
             holds = all(verdict.holds for verdict in known)
             trivial = holds and all(verdict.trivial for verdict in known)
             sides, relations = tuple(self._sides), tuple(self._relations)
-            key = "".join(map("".join, zip(("", *relations), map(_text, sides), strict=True)))
+            key = _text(sides[0])
+            for relation, side in zip(relations, sides[1:], strict=True):
+                key += relation + _text(side)
             yield Equation(text, holds, trivial, key, sides, relations)
         elif self._verdicts:
             yield None
@@ -318,6 +320,6 @@ class _Chain:
 
 
 def _text(side: Expression) -> str:
-    return "".join(
-        item if isinstance(item, str) else repr(item).replace(",", "") for item in side.items
-    )
+    if len(side.items) == 1:
+        return str(side.items[0]).replace(",", "")
+    return "".join([str(item) for item in side.items]).replace(",", "")
