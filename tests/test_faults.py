@@ -132,33 +132,44 @@ def test_a_killed_training_resumes_to_the_same_model(
             assert steps == list(range(1, 401)), "metrics are cut back to the checkpoint"
 
 
+# Trains a model large enough for a kill to fall into the middle of its copy.
+LARGE = """
+from random import Random
+
+model = job.output_dir / "model"
+model.mkdir()
+with (model / "large.bin").open("wb") as large:
+    for number in range(200):
+        large.write(Random(number).randbytes(1 << 20))
+(model / "small.txt").write_text(f"content of {job.seed}")
+"""
+
+
 def test_a_killed_promotion_leaves_nothing_or_a_whole_version(
     tmp_path: Path, install_module: Callable[[str], None]
 ) -> None:
-    install_module("counting_trainer")
+    install_module("scripted_trainer")
     folder = tmp_path / "workspace"
     with Workspace(folder) as workspace:
         workspace.traces.import_file(write_traces(tmp_path / "numbers.jsonl", 20))
         workspace.datasets.build("numbers", "v1")
-        run = workspace.runs.create("numbers-v1", "counting", {"steps": 3})
-        workspace.worker().execute(run.id)
-        model = workspace.paths.run(run.id) / "model"
-        # Large enough for a kill to fall into the middle of the copy.
-        with (model / "large.bin").open("wb") as large:
-            for number in range(200):
-                large.write(random.Random(number).randbytes(1 << 20))
         store = workspace.paths.models / "tunix-core.local"
-        times = list(moments(4, folder, ["models", "promote", "mine", run.id]))
+
+        def trained(seed: int) -> str:
+            run = workspace.runs.create("numbers-v1", "scripted", {"code": LARGE}, seed=seed)
+            return workspace.worker().execute(run.id).id
+
+        times = list(moments(4, folder, ["models", "promote", "mine", trained(KILLS)]))
         for number, moment in enumerate(times):
-            (model / "small.txt").write_text(f"new content {number}")
-            kill_at(folder, ["models", "promote", "mine", run.id], moment)
+            run_id = trained(number)
+            kill_at(folder, ["models", "promote", "mine", run_id], moment)
             for version in workspace.models.versions("mine"):
                 workspace.models.verify(version.id)
-            finish(folder, ["models", "promote", "mine", run.id])
+            finish(folder, ["models", "promote", "mine", run_id])
             version = workspace.models.version("mine")
             assert (version.version, version.sha256) == (
                 f"v{number + 2}",
-                tree_digest(model).sha256,
+                tree_digest(workspace.paths.run(run_id) / "model").sha256,
             )
             workspace.models.verify("mine")
             stored = {path.name for path in store.iterdir()} - {".lock"}

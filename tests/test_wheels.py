@@ -25,6 +25,7 @@ pytestmark = pytest.mark.full
 
 NAMES = {"compare", "core", "generators", "http", "jax", "judges"}
 NAMES |= {"math_verify", "tensorboard", "tune", "ungar"}
+DISTRIBUTIONS = {f"tunix-{name.replace('_', '-')}" for name in NAMES}
 READY_S = 120.0
 COMMAND_S = 600.0
 
@@ -80,10 +81,10 @@ def test_all_parts_are_there_and_well(run: Run) -> None:
     checked = run("tunix-rt", "plugins", "check")
     assert (checked.returncode, checked.stderr) == (0, "all plugins are well\n")
     listed = json.loads(run("tunix-rt", "plugins", "list", "--json").stdout)
-    assert {record["distribution"] for record in listed} == {f"tunix-{name}" for name in NAMES}
+    assert {record["distribution"] for record in listed} == DISTRIBUTIONS
     found = json.loads(run("tunix-rt", "doctor", "--json").stdout)
     states = {finding["what"]: finding["state"] for finding in found}
-    assert {states[f"tunix-{name}"] for name in NAMES} == {"good"}
+    assert {states[name] for name in DISTRIBUTIONS} == {"good"}
 
 
 def test_the_whole_line_runs(run: Run, tmp_path: Path) -> None:

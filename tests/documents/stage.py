@@ -22,6 +22,8 @@ TINY = {"model_id": "tiny", "steps": 2, "eval_every": 1, "vocab_size": 300}
 # Commands that go on until they are stopped, with what they say once they work.
 SERVICES = {r"tunix-rt serve\b": " serves http", r"tunix-rt worker\b": "worker "}
 SERVER = "localhost:8000"
+# The exit code of a check is its verdict; a few items allow no certain one.
+CODES = {r"tunix-rt regress check\b": (0, 2)}
 
 
 class Stage:
@@ -68,7 +70,8 @@ class Stage:
                 check=False,
             )
         said = done.stdout + done.stderr
-        assert done.returncode == 0, f"{command}\nexit code {done.returncode}\n{said}"
+        codes = next((held for start, held in CODES.items() if re.match(start, command)), (0,))
+        assert done.returncode in codes, f"{command}\nexit code {done.returncode}\n{said}"
         return said
 
     def _environment(self) -> dict[str, str]:
