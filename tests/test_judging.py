@@ -304,7 +304,7 @@ def test_the_command_ranks_by_the_same_filters(workspace: Workspace) -> None:
     assert ranked("--from", "2999-01-01") == ranked("--to", "1999-01-01T00:00:00") == []
 
 
-def told(score: Callable[[Item], Any], mean: float = 0.5) -> Plugins:
+def told(score: Callable[[Item], Any], mean: float = 0.5, **more: Any) -> Plugins:
     """Plugins with an evaluator ``acme/told`` that says what it is told."""
 
     class Told:
@@ -312,7 +312,7 @@ def told(score: Callable[[Item], Any], mean: float = 0.5) -> Plugins:
             return score(item)
 
         def aggregate(self, scores: Sequence[Score]) -> Scorecard:
-            return Scorecard(Estimate(mean, None, None, len(scores)), len(scores))
+            return Scorecard(Estimate(mean, None, None, len(scores)), len(scores), **more)
 
     offered = EvaluatorContribution(name="told", summary="", factory=Told)
     return Plugins.of(plugin("acme", tunix_evaluators=lambda: [offered]))
@@ -339,6 +339,28 @@ def test_what_is_no_score_is_refused_before_it_is_stored(
             other.evaluations.run(run.id, "same-v1", ["told"])
         assert other.evaluations.of_run(run.id) == []
     assert not any(path.read_text() for path in workspace.paths.root.rglob("acme.told*.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        ({"metrics": {"far": math.inf}}, "far"),
+        ({"metrics": {"text": "0.5"}}, "text"),
+        ({"estimates": {"vague": Estimate(0.5, math.nan, 1.0, 3)}}, "low of vague"),
+        ({"groups": {"family": {"sums": Estimate(True, 0.0, 1.0, 3)}}}, "mean of family sums"),
+    ],
+)
+def test_a_figure_that_is_no_number_is_refused(
+    workspace: Workspace, more: dict[str, Any], named: str
+) -> None:
+    run = ended(workspace)
+    workspace.predictions.create(run.id, "same-v1")
+    with (
+        Workspace(workspace.paths.root, told(lambda item: Score(item.id, 0.5), **more)) as other,
+        pytest.raises(TunixError, match=f"acme/told gave a scorecard .* no number: {named}"),
+    ):
+        other.evaluations.run(run.id, "same-v1", ["told"])
+    assert workspace.evaluations.of_run(run.id) == []
 
 
 @pytest.mark.parametrize("mean", [math.nan, 60.0])

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from statistics import fmean
+from typing import TypeGuard
 
 from attrs import evolve, frozen
 
@@ -60,15 +61,34 @@ class Checked:
             TunixError: A number in it is not finite, or its mean no score.
         """
         card = self.inner.aggregate(scores)
-        wrong = [name for name, value in card.metrics.items() if not math.isfinite(value)]
-        if not _is_score(card.overall.mean):
-            wrong.append(f"mean score {card.overall.mean!r}")
-        if wrong:
-            raise TunixError(
-                f"{self.name} gave a scorecard with what is no number: {', '.join(wrong)}",
-                "ask the author of this evaluator",
-            )
+        if not isinstance(card, Scorecard):
+            problem = f"{type(card).__name__} as its summary, not Scorecard"
+        else:
+            wrong = [name for name, value in _figures(card) if not _is_finite(value)]
+            if not _is_score(card.overall.mean):
+                wrong.append(f"mean score {card.overall.mean!r}")
+            problem = wrong and f"a scorecard with what is no number: {', '.join(wrong)}"
+        if problem:
+            raise TunixError(f"{self.name} gave {problem}", "ask the author of this evaluator")
         return card
+
+
+def _figures(card: Scorecard) -> Iterator[tuple[str, object]]:
+    """Every figure of a scorecard that is there, with where it stands."""
+    yield from card.metrics.items()
+    estimates = [("overall", card.overall), *card.estimates.items()]
+    for label, groups in card.groups.items():
+        estimates += [(f"{label} {group}", held) for group, held in groups.items()]
+    for name, estimate in estimates:
+        for end in ("mean", "low", "high", "stddev"):
+            value = getattr(estimate, end)
+            if value is not None:
+                yield f"{end} of {name}", value
+
+
+def _is_finite(value: object) -> TypeGuard[float]:
+    # True is an int, but no figure.
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _problem(judged: Score, item: Item) -> str | None:
@@ -86,9 +106,8 @@ def _problem(judged: Score, item: Item) -> str | None:
 def _is_score(value: float | None) -> bool:
     if value is None:
         return True
-    # True is an int, but no score; NaN lies in no range.
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and SCORE_RANGE[0] <= value <= SCORE_RANGE[1]
+    # NaN lies in no range.
+    return _is_finite(value) and SCORE_RANGE[0] <= value <= SCORE_RANGE[1]
 
 
 @frozen
