@@ -148,7 +148,7 @@ def run_demo(workspace: Workspace, config: DemoConfig, listener: Listener) -> De
         ids = {split: _import(workspace, folder / f"{split}.jsonl") for split in SPLITS}
         listener.progress(sum(map(len, ids.values())), 0)
     with watch.measure("build"):
-        listener.phase("Building the datasets and checking that they share nothing")
+        listener.phase("Building the datasets and looking for what they share")
         train, test = (_build(workspace, config, split, ids[split]) for split in SPLITS)
         shared = workspace.datasets.contamination(
             train.dataset_key, test.dataset_key, listener.progress
