@@ -71,6 +71,39 @@ def test_what_is_right_is_never_called_wrong(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("So 3 + 4 = 7 ✓", "✓ 3 + 4 = 8"),
+        ("200 - 15% = 170", "200 - 15% = 185"),
+        ("10% + 5% = 15%", "10% + 5% = 20%"),
+        ("25 percent of 200 is 50", "25 percent of 200 is 60"),
+        (r"12\% \text{ of } 50 = 6", r"12\% \text{ of } 50 = 7"),
+        (r"5\text{ cm} + 3\text{ cm} = 8\text{ cm}", r"5\text{ cm} + 3\text{ cm} = 9\text{ cm}"),
+        (r"50\,000 + 1 = 50\,001", r"50\,000 + 1 = 50\,002"),
+        (r"3 \leq 1 + 3", r"5 \leq 1 + 3"),
+        ("3² + 4² = 25", "3² + 4² = 24"),
+        ("4 × 10³ = 4000", "4 × 10³ = 400"),
+        ("10⁻² × 500 = 5", "10⁻² × 500 = 50"),
+        ("10¹² / 10⁶ = 10⁶", "10¹² / 10⁶ = 10⁵"),
+        ("(2 + 1)² = 9", "(2 + 1)² = 5"),
+        ("½ of 10 = 5", "½ of 10 = 6"),
+        ("3 ½ + ½ = 4", "3 ½ + ½ = 5"),
+        ("½ + ⅓ = ⅚", "½ + ⅓ = ⅖"),
+        ("25 cm² - 5 cm² = 20 cm²", "25 cm^2 - 5 cm^2 = 21 cm^2"),
+        ("5 m * 4 m = 20 m^2", "5 m * 4 m = 9 m2"),
+        ("1 m² = 10000 cm²", "1 m² = 100 cm²"),
+        ("5 square meters = 50000 square centimeters", "1 square foot = 12 square inches"),
+        ("2 cubic meters = 2000000 cubic cm", "2 cubic meters = 200 cubic cm"),
+        ("5 °C - 8 °C = -3 °C", "5°C - 8°C = 3°C"),
+        (r"$45^\circ + 45^\circ = 90^\circ$", r"$45^{\circ} + 45^{\circ} = 80^{\circ}$"),
+    ],
+)
+def test_powers_fractions_and_units_with_powers_are_read(right: str, wrong: str) -> None:
+    assert verdict(right) == "holds"
+    assert verdict(wrong) == "wrong"
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "She sells 12 boxes x $10 = $130 worth of pens.",
@@ -98,6 +131,11 @@ def test_what_is_wrong_is_found(text: str) -> None:
     "text",
     [
         "2m = 215 - 55",
+        "3x² = 12",
+        "25 °C = 77 °F",
+        "1 m^3 = 1000 liters",
+        "3 : 4 = 6 : 8",
+        "the ratio is 2:3 = 4:6",
         "Day 2 + y = 5",
         "f(2) = 5",
         "Is 2 + 3 = 6?",

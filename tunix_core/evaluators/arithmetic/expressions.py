@@ -371,7 +371,7 @@ def _ends(words: Sequence[str]) -> bool:
     return (
         len(words) > MAX_UNIT_WORDS
         or not (TWISTS | CLAUSES).isdisjoint(words)
-        or last[-1].isdigit()
+        or last[-1].isdecimal()
         or is_variable(last)
     )
 
@@ -399,6 +399,4 @@ _READ = {
 
 def _is_unit(word: str) -> bool:
     """Whether letters that are glued to a number are a unit and no variable."""
-    if len(word) > 2:
-        return True
-    return word in SHORT if len(word) == 2 else False
+    return len(word) > 2 or (len(word) == 2 and (word in SHORT or unit_of(word) is not None))

@@ -136,7 +136,7 @@ def _manners(before: Items, after: Items) -> Iterator[tuple[Manner, Manner]]:
         relative, plain = evolve(USUAL, percent="relative"), evolve(USUAL, percent="plain")
         yield relative, relative
         if any(item.percent for item in before if isinstance(item, Literal)):
-            if len(before) > 1 and _is_percentage(before):
+            if len(before) > 1 and _is_percentage(before) and not _takes_share(before, after):
                 yield plain, plain
         elif len(before) > 1 and _is_percentage(before):
             yield USUAL, plain
@@ -144,6 +144,13 @@ def _manners(before: Items, after: Items) -> Iterator[tuple[Manner, Manner]]:
     if len(units) == 1:
         counted = evolve(USUAL, units=True)
         yield counted, counted
+
+
+def _takes_share(before: Items, after: Items) -> bool:
+    """Whether a percentage is added to a number, or taken from it: ``200 - 15% = 170``."""
+    bare = [not item.percent for item in before if isinstance(item, Literal)]
+    percents = any(item.percent for item in after if isinstance(item, Literal))
+    return any(bare) and not percents and not {"+", "-"}.isdisjoint(_operators(before))
 
 
 def _adds(items: Items) -> bool:

@@ -15,10 +15,10 @@ from tunix_core.evaluators.arithmetic.values import DIVISIONS
 from tunix_core.evaluators.arithmetic.words import ABOUT, DOUBTS, HEDGES, RELATIVE
 
 _NOTE = re.compile(r"<<([^<>]*+)>>")
-_SYMBOL = re.compile(r"[=≈≅≃≠≤≥<>~]")
+_SYMBOL = re.compile(r"[=≈≅≃≠≤≥<>~]|\\(?:[lg](?:eq?|t)|neq?|approx)\b")
 _SPOKEN = re.compile(r"\b(?:is|equals?|makes|gives)\b|->|→|⇒")
 _OPERATOR = re.compile(
-    r"[-+*/×÷⋅·^%−–²³√]|\b(?:x|plus|minus|times|multiplied|divided|squared|power)\b"
+    r"[-+*/×÷⋅·^%−–²³√]|\b(?:x|plus|minus|times|multiplied|divided|squared|power|percent)\b"
 )
 _NUMBERED = re.compile(
     r"\s*+(?:[-*+•–>]\s++)?(?:(?:step\s*+)?\(?(?:\d{1,3}|[a-z])[.):](?=\s)(?!\s*+[-+*/=×(]))?",

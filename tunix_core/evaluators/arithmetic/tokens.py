@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -40,10 +41,13 @@ _NUMBER = (
     r"(?:\d{1,3}(?:[ ]\d{3}){0,3}?(?:[ ]000)++(?!\d)|(?<=\$)\d{1,3}(?:[ ]\d{3})++(?!\d)"
     r"|\d{1,3}(?:,\d{3})++(?!\d)|\d++)(?:\.\d++)?(?:[eE][+-]?\d{1,3}(?![\w.]))?|\.\d++"
 )
-_WORD = r"[^\W\d_][\w'’]*+"
+_VULGARS = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
+_SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
+_WORD = rf"[^\W\d_{_VULGARS}{_SUPERSCRIPTS}][\w'’]*+"
 # After digits these make them more than a number.
 _LONGER = (
-    r"\d{1,2}:\d\d(?!\d)|0\d++(?![.,]?\d)|\d++(?:[ ](?:and[ ])?\d++/|[½⅓⅔¼¾⅕⅛]|%?+-[^\W\d_]{2}|st\b"
+    rf"\d{{1,2}}:\d\d(?!\d)|0\d++(?![.,]?\d)|\d++(?:[ ](?:and[ ])?\d++/|[ ]?[{_VULGARS}]|%?+-"
+    r"[^\W\d_]{2}|st\b"
     r"|nd\b|rd\b|th\b)"
 )
 _TIMES = r"(?:[xX](?=\s?[\d($£€.√])|[tT]imes(?=\s[\d($£€.√]))"
@@ -60,14 +64,14 @@ _PATTERN = re.compile(
   | (?P<cur>[$€£¥₹¢])
   | (?P<pct>%)
   | (?P<time>\d{{1,2}}:\d\d(?!\d)|0\d++(?![.,]?\d))
-  | (?P<mixed>\d{{1,9}}[ ](?:and[ ])?\d{{1,9}}/\d{{1,9}}(?![\d/.]) | \d{{0,9}}[½⅓⅔¼¾⅕⅛])
+  | (?P<mixed>\d{{1,9}}[ ](?:and[ ])?\d{{1,9}}/\d{{1,9}}(?![\d/.]) | \d{{0,9}}[ ]?[{_VULGARS}])
   | (?P<compound>(?<![-(*/+=\d.])\d++%?+(?:-[^\W\d_]{{2,}}[\w'’]*+)++ | \d++(?:st|nd|rd|th)\b)
   | (?P<times>(?<![^\W\d_]){_TIMES})
   | (?P<rem>(?<![^\W\d_])[rR][ ]?(?=\d))
   | (?P<root>√|\bsqrt(?=\s?\())
-  | (?P<post>[²³]|!(?=\s*[-+*/=×)]))
-  | (?P<bad>(?<=\d)[,.](?=\d))
-  | (?P<stop>[,;:.?!…|•])
+  | (?P<post>!(?=\s*[-+*/=×)]))
+  | (?P<bad>(?<=\d)[,.:](?=\d)|(?<=\d[ ]):(?=[ ]\d))
+  | (?P<stop>[,;:.?!…|•✓✔☑✅])
   | (?P<other>[^\s"“”`#])
   | (?P<end>\Z)
     )""",
@@ -76,8 +80,6 @@ _PATTERN = re.compile(
 _OPERATORS = {"**": "^", "÷": "/"} | dict.fromkeys("×⋅·∙∗✕✖", "*") | dict.fromkeys("−–—", "-")
 _SIGNS = {"≈": "~", "≅": "~", "≃": "~", "≠": "!=", "=/=": "!=", "≤": "<=", "≥": ">=", ":=": "="}
 _ARROWS = frozenset(("->", "–>", "→", "⇒", "=>", "==>", "===>"))
-_POST = {"²": "squared", "³": "cubed", "!": "!"}
-_VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅛": "1/8"}
 
 _BOLD = re.compile(
     r"(?<![\w)\]])(?<![\w)\]] )\*\*|\*\*(?! ?[\w(\[$.-])|(?<=\S)\*\*(?=\s)|(?<=\s)\*\*(?=\S)"
@@ -85,6 +87,8 @@ _BOLD = re.compile(
 _FRACTION = re.compile(r"\\[dt]?frac\s?\{([^{}]*+)\}\s?\{([^{}]*+)\}")
 _MIXED = re.compile(r"(?<=\d)\s?\\[dt]?frac\s?\{(\d++)\}\s?\{(\d++)\}")
 _SHORT_FRACTION = re.compile(r"\\[dt]?frac\s?(\d)(\d)")
+_TEXT = re.compile(r"\\(?:text(?:bf|it|rm)?|mathrm|mathbf|mbox)\s?\{([^{}]*+)\}")
+_THOUSANDS = re.compile(r"(?<=\d)\\[,;!](?=\d{3}(?!\d))")
 _ROOT = re.compile(r"\\sqrt\s?\{")
 _DRESS = re.compile(
     r"\\(?:text(?:bf|it|rm)?|mathrm|mathbf|boxed|mbox|displaystyle|left|right|quad|qquad)\b"
@@ -111,29 +115,49 @@ _COMMANDS = {
     r"\bmod": "mod",
     r"\$": "$",
     r"\%": "%",
+    r"\circ": "°",
     r"\\": ";",
 }
 _COMMAND = re.compile(r"\\(?:[A-Za-z]+|[$%\\])")
 # `8.333...` is cut where it is cut.
 _CUT = re.compile(r"(?<=\.\d)(\d*+)(?:\.{3}|…)")
+_DEGREES = re.compile(r"\s?\^?\{?°\}?(?:\s?([CF])\b)?")
+_SCALES = {"C": " celsius", "F": " fahrenheit", None: " degrees"}
+_UNIT_POWER = re.compile(
+    r"(\d\s?|/)([kcdm]?m|in|ft|feet|yd|mi|s)(?:\^\{([23])\}|\^?([23]))(?![\w.])"
+)
+# After a letter it belongs to a unit, as in m².
+_POWER = re.compile(rf"(?<=[\d)\]}}])⁻?[{_SUPERSCRIPTS}]++")
+_DIGITS = str.maketrans(f"⁻{_SUPERSCRIPTS}", "-0123456789")
 _NESTED = 4
 
 
 def plain(line: str) -> str:
-    """A line without markdown's bold and without LaTeX, as far as it is known."""
+    """A line without markdown's bold and LaTeX, as far as it is known; powers as ``^``."""
     if "..." in line or "…" in line:
         line = _CUT.sub(r"\1", line)
     if "**" in line:
         line = _BOLD.sub("", line)
     if "\\" in line:
         line = line.replace("{,}", ",")
+        line = _TEXT.sub(r" \1 ", _THOUSANDS.sub(",", line))
         line = _MIXED.sub(r" \1/\2", line)
         line = _SHORT_FRACTION.sub(r"(\1/\2)", line)
         for _ in range(_NESTED):
             line = _FRACTION.sub(r"((\1)/(\2))", line)
         line = _DRESS.sub(" ", _ROOT.sub("√{", line))
         line = _COMMAND.sub(lambda m: _COMMANDS.get(m[0], m[0]), line)
+    if "2" in line or "3" in line:
+        line = _UNIT_POWER.sub(_with_power, line)
+    if not line.isascii():
+        line = _DEGREES.sub(lambda m: _SCALES[m[1]], line)
+        line = _POWER.sub(lambda m: f"^{m[0].translate(_DIGITS)}", line)
     return line
+
+
+def _with_power(match: re.Match[str]) -> str:
+    before, unit, braced, bare = match.groups()
+    return f"{before}{unit}{'²' if '2' in (braced, bare) else '³'}"
 
 
 def tokens(line: str, spelt: bool) -> list[Token]:
@@ -168,8 +192,6 @@ def tokens(line: str, spelt: bool) -> list[Token]:
         elif kind in _RENAMED:
             kind, text = _RENAMED[kind][0], _RENAMED[kind][1] or text.lower()
             add(Token(kind, text, start, end))
-        elif kind == "post":
-            add(Token(kind, _POST[text], start, end))
         else:
             add(Token(kind, text, start, end))
     return found
@@ -193,9 +215,9 @@ def _relation(text: str) -> str:
 
 def _fraction(text: str, start: int, end: int) -> Iterator[Token]:
     """A mixed number is one number; two numbers beside each other are two."""
-    vulgar = _VULGAR.get(text[-1])
-    if vulgar is not None:
-        yield Token("num", f"{text[:-1] or '0'} {vulgar}", start, end)
+    if text[-1] in _VULGARS:
+        part = unicodedata.normalize("NFKC", text[-1]).replace("⁄", "/")
+        yield Token("num", f"{text[:-1].strip() or '0'} {part}", start, end)
         return
     whole, _, rest = text.replace("and ", "").partition(" ")
     above, _, below = rest.partition("/")

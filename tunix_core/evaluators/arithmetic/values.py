@@ -8,7 +8,7 @@ from math import isqrt
 
 from attrs import frozen
 
-from tunix_core.evaluators.arithmetic.words import UNITS, unit_of
+from tunix_core.evaluators.arithmetic.words import UNITS, measured
 
 MAX_DIGITS = 60
 MAX_BITS = 512
@@ -70,7 +70,7 @@ class Literal:
         """What is measured, and the size of its unit in the smallest one."""
         if self.currency:
             return UNITS["$"]
-        return next((unit for unit in map(unit_of, self.words[:2]) if unit), None)
+        return measured(self.words)
 
 
 def _ratio(text: str) -> Fraction:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 
@@ -126,6 +126,9 @@ UNITS: Mapping[str, tuple[str, int]] = {
     }.items()
     for unit, size in sizes.items()
 }
+LENGTHS = frozenset(("metres", "feet"))
+_POWERS = {"²": 2, "³": 3}
+_SPELT_POWERS = {"square": "²", "sq": "²", "cubic": "³", "cu": "³"}
 # One letter after a number is a variable, unless it is one of these and stands apart.
 UNIT_LETTERS = _words("m g h l s")
 LETTERS = UNIT_LETTERS | {"a", "i"}
@@ -134,7 +137,21 @@ SHORT = _words("ft in km cm mm kg mg lb oz hr gb mb kb tb ml yd mi pm am kw th s
 
 
 def unit_of(word: str) -> tuple[str, int] | None:
-    """What a word measures, and its size; the plural counts too."""
-    return (
-        UNITS.get(word) or UNITS.get(word.removesuffix("s")) or UNITS.get(word.removesuffix("es"))
+    """What a word measures, and its size; the plural counts too, and ``m²`` and ``m³``."""
+    power = _POWERS.get(word[-1:], 1)
+    bare = word[:-1] if power > 1 else word
+    found = (
+        UNITS.get(bare) or UNITS.get(bare.removesuffix("s")) or UNITS.get(bare.removesuffix("es"))
     )
+    if found is None or power == 1:
+        return found
+    dimension, size = found
+    return (f"{dimension}{word[-1]}", size**power) if dimension in LENGTHS else None
+
+
+def measured(words: Sequence[str]) -> tuple[str, int] | None:
+    """The unit that the words behind a number begin with, at the second word at the latest."""
+    power = _SPELT_POWERS.get(words[0]) if words else None
+    if power:
+        return unit_of(words[1] + power) if len(words) > 1 else None
+    return next((unit for unit in map(unit_of, words[:2]) if unit), None)
