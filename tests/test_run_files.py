@@ -45,6 +45,7 @@ def test_what_was_asked_for_and_what_it_came_to_are_told_apart(workspace: Worksp
         "fail_at": None,
         "enough_at": None,
         "checkpoint_every": 5,
+        "echo": False,
     }
     folder = RunFolder(workspace.paths.run(run.id))
     assert folder.run() == workspace.runs.get(run.id) == run

@@ -303,7 +303,7 @@ def test_a_version_is_downloaded_as_a_zip_file(
     assert answer.headers["last-modified"]
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert archive.namelist() == ["answer.json"]
-        assert json.loads(archive.read("answer.json")).keys() == {"answer", "counts"}
+        assert json.loads(archive.read("answer.json")).keys() == {"answer", "counts", "echo"}
 
 
 def test_a_download_can_be_resumed(client: httpx2.Client, version: dict[str, Any]) -> None:
