@@ -150,6 +150,7 @@ def test_the_order_of_operands_makes_no_other_work(tree: Tree, seed: int) -> Non
     [
         ("3 x $4.50 + 2 = $15.50", "15.5 = 2 + 4.5*3", True),
         ("10 - (2 + 3) = 5", "10-(3+2)=5", True),
+        ("3 squared = 9", "3² = 9", True),
         ("8 - 5 = 3", "5 - 8 = 3", False),
         ("8 / 2 = 4", "2 / 8 = 4", False),
         ("2 ^ 3 = 8", "3 ^ 2 = 8", False),

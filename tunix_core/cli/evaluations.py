@@ -157,6 +157,7 @@ def pairwise(
     fields = [
         ("runs", f"{result.run_ids[0][:8]} against {result.run_ids[1][:8]}"),
         ("judge", f"{result.judge}, version {result.judge_version}"),
+        ("answers", " against ".join(dict.fromkeys(result.settings))),
         ("win rate", f"{result.win_rate:.3f}"),
         ("95 % interval", f"{result.low:.3f} to {result.high:.3f}"),
         ("items", f"{result.n} judged, {result.refused} without a judgement"),

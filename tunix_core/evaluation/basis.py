@@ -110,7 +110,12 @@ def settings_text(basis: EvaluationBasis | None) -> str:
         return UNKNOWN
     if basis.generation is None:
         return "no answers"
-    held = {**_USUAL, **basis.generation}
+    return sampling_text(basis.generation, basis.template)
+
+
+def sampling_text(generation: Mapping[str, Any], template: str | None) -> str:
+    """The same of a generation config as plain data, and of a template where it is known."""
+    held = {**_USUAL, **generation}
     temperature, samples = held["temperature"], held["samples"]
     parts = [f"T={temperature:g}" if temperature else "greedy"]
     if samples != 1:
@@ -121,8 +126,8 @@ def settings_text(basis: EvaluationBasis | None) -> str:
             text = json.dumps(held[name], sort_keys=True)
             digest = hashlib.sha256(text.encode()).hexdigest()[:8]
             parts.append(f"{said.format(count=len(held[name]))} {digest}")
-    if basis.template != _USUAL_TEMPLATE:
-        parts.append(f"template {basis.template}")
+    if template not in (None, _USUAL_TEMPLATE):
+        parts.append(f"template {template}")
     return " ".join(parts)
 
 

@@ -20,6 +20,7 @@ from tunix_core.codec import unstructure
 from tunix_core.contributions import EVALUATOR
 from tunix_core.datasets import Datasets
 from tunix_core.errors import NotComparableError, UsageError
+from tunix_core.evaluation.basis import UNKNOWN, sampling_text
 from tunix_core.evaluation.judges import make_judge
 from tunix_core.evaluation.judging import Progress, by_item, concurrency_of, judge_each
 from tunix_core.evaluation.predictions import Predictions, PredictionSet
@@ -108,6 +109,7 @@ class Pairwise:
             predictions_sha256=(both[0].sha256, both[1].sha256),
             items_path=path.relative_to(self._paths.root).as_posix(),
             items_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            settings=(_settings(both[0]), _settings(both[1])),
         )
         write_atomically(path.with_suffix(".json"), json.dumps(unstructure(result)) + "\n")
         return result
@@ -117,6 +119,12 @@ class Pairwise:
         said = "\n".join(f"{one.run_id} {one.sha256}" for one in both)
         mark = hashlib.sha256(said.encode()).hexdigest()[:MARK_CHARS]
         return self._paths.pairwise / both[0].dataset_key / f"{judge}-{mark}.jsonl"
+
+
+def _settings(said: PredictionSet) -> str:
+    if said.basis is None:
+        return UNKNOWN
+    return sampling_text(unstructure(said.basis.generation_config), said.basis.template)
 
 
 @frozen

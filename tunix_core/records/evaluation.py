@@ -98,6 +98,7 @@ class PairwiseResult:
         predictions_sha256: Digests of the predictions of the two runs.
         items_path: Judgements of the items as JSONL, relative to the workspace.
         items_sha256: Digest of that file.
+        settings: How the answers of each run were made, in short, such as ``greedy``.
     """
 
     run_ids: tuple[str, str]
@@ -116,3 +117,4 @@ class PairwiseResult:
     predictions_sha256: tuple[str, str]
     items_path: str
     items_sha256: str
+    settings: tuple[str, str]

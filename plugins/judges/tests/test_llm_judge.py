@@ -383,6 +383,7 @@ def test_two_runs_are_compared_in_both_orders(
     assert (result["wins"], result["ties"], result["losses"]) == (6, 2, 2)
     assert (result["win_rate"], result["consistency"], result["refused"]) == (0.7, 1.0, 0)
     assert 0.3 < result["low"] < 0.7 < result["high"] < 1.0
+    assert result["settings"] == ["greedy", "greedy"]
     assert len(server.requests) == 20, "each pair twice"
     lines = (workspace.paths.root / result["items_path"]).read_text().splitlines()
     assert [json.loads(line)["details"]["winner"] for line in lines].count("a") == 6

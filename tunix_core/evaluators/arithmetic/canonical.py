@@ -13,7 +13,7 @@ from tunix_core.evaluators.arithmetic.values import (
 )
 
 _PREFIX = {"neg": "-", "sqrt": "sqrt"}
-_POSTFIX = {"squared": "^2", "cubed": "^3", "!": "!", "%": "%"}
+_POSTFIX = {"squared": "({} ^ 2)", "cubed": "({} ^ 3)", "!": "{}!", "%": "{}%"}
 
 # What is added or multiplied, in any order; an atom is a node of one.
 _Node = tuple[str, tuple[str, ...]]
@@ -44,7 +44,7 @@ def _tree(items: Sequence[Literal | str]) -> _Node:
         if isinstance(item, Literal):
             nodes.append(_atom(_number(item)))
         elif item in _POSTFIX:
-            nodes.append(_atom(_text(_pop(nodes)) + _POSTFIX[item]))
+            nodes.append(_atom(_POSTFIX[item].format(_text(_pop(nodes)))))
         elif item == "(" or item in _PREFIX:
             operators.append(item)
         elif item == ")":
