@@ -42,7 +42,7 @@ def tunix_evaluators() -> list[EvaluatorContribution]:
             name="step_validity",
             summary="Every step shown in the reasoning holds",
             factory="tunix_core.evaluators.step_validity:StepValidity",
-            version="2",
+            version="3",
             tools=True,
         ),
     ]

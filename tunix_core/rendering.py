@@ -119,7 +119,9 @@ def render_prompt(
     """
     if not system_prompt and not examples:
         return render(trace, template).prompt
-    write = _WRITTEN.get(template, _tagged)
+    if template not in TEMPLATES:
+        return render(trace, template).prompt
+    write = _WRITTEN[template]
     shown = [f"{example.prompt}\n{write(example)}" for example in examples]
     parts = [system_prompt, *shown, trace.prompt] if system_prompt else [*shown, trace.prompt]
     text = "\n\n".join(parts)
@@ -127,7 +129,7 @@ def render_prompt(
         raise UsageError(
             f"system prompt, examples and question have {len(text):,} characters, more than "
             f"{MAX_PROMPT_CHARS:,}",
-            "give fewer examples",
+            "give a shorter system prompt or fewer examples",
         )
     return render(evolve(trace, prompt=text), template).prompt
 

@@ -65,10 +65,9 @@ def command() -> None:
 @click.option("--system-prompt", metavar="TEXT", help="What stands before every question.")
 @click.option(
     "--fewshot",
-    "fewshot",
     type=(click.IntRange(1), str),
     metavar="N KEY",
-    help="The first N items of another dataset, worked, before every question.",
+    help="N items of another dataset that are not asked, worked, before every question.",
 )
 @settings_option
 @click.option("--again", is_flag=True, help="Judge anew what was judged before.")
@@ -102,9 +101,7 @@ def run(
         raise UsageError("--set needs one evaluator", "name it with -e")
     for name in evaluators:
         workspace.plugins.find(EVALUATOR, name)
-    config = _generation(generation)
-    if system_prompt is not None:
-        config = evolve(config, system_prompt=system_prompt)
+    config = _generation(generation, system_prompt or "")
     if fewshot is not None:
         count, key = fewshot
         examples = workspace.datasets.examples(key, count, apart_from=dataset_key)
@@ -276,9 +273,10 @@ def _say_of(workspace: Workspace, evaluation: Evaluation) -> None:
         say(f"beware: {bare_name(evaluation.evaluator)}: {remark}")
 
 
-def _generation(pairs: tuple[str, ...]) -> GenerationConfig:
+def _generation(pairs: tuple[str, ...], system_prompt: str) -> GenerationConfig:
+    given = {"system_prompt": system_prompt} if system_prompt else {}
     try:
-        return structure(GenerationConfig, parse_pairs(pairs))
+        return structure(GenerationConfig, {**parse_pairs(pairs), **given})
     except InvalidRecordError as error:
         known = ", ".join(attribute.name for attribute in GenerationConfig.__attrs_attrs__)
         raise UsageError("--generate: " + "; ".join(error.problems), f"known: {known}") from None

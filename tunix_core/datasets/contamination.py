@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 from attrs import frozen
 
@@ -95,7 +96,9 @@ class _Measure:
 
 
 def _question(trace: Trace) -> Iterator[str]:
-    yield question_key(trace)
+    key = question_key(trace)
+    if key:
+        yield key
 
 
 def _work(trace: Trace) -> Iterator[str]:
@@ -110,7 +113,7 @@ def _question_ngrams(trace: Trace) -> Iterator[str]:
 
 def _all_ngrams(trace: Trace) -> Iterator[str]:
     work = " ".join(step.content for step in trace.steps)
-    return _ngrams(f"{trace.prompt} {work} {trace.final_answer}")
+    return chain(_ngrams(trace.prompt), _ngrams(f"{work} {trace.final_answer}"))
 
 
 def _ngrams(text: str) -> Iterator[str]:

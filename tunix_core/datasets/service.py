@@ -284,7 +284,8 @@ class Datasets:
         if len(found) < count:
             raise UsageError(
                 f"{key} has {len(found)} questions that are not in {apart_from}; {count} examples "
-                "are wanted"
+                "are wanted",
+                "take fewer, or another dataset",
             )
         return found
 

@@ -129,13 +129,14 @@ def _answer_missing(
     ]
     with jsonl.resume(data) as out:
         if missing:
-            provided = plugins.find(TRAINER, run.trainer)
-            predictor = _predictor(run_folder, provided, run, generation)
             template = run.config.template
-            prompts = (
+            # One that is too long is found before anything is answered.
+            prompts = [
                 Prompt(item.id, _asked(item, template, generation), sample)
                 for item, sample in missing
-            )
+            ]
+            provided = plugins.find(TRAINER, run.trainer)
+            predictor = _predictor(run_folder, provided, run, generation)
             for completion in predictor.complete(prompts):
                 jsonl.append(out, format_line(completion))
     return len(done) + len(missing)

@@ -64,10 +64,13 @@ class Checked:
         if not isinstance(card, Scorecard):
             problem = f"{type(card).__name__} as its summary, not Scorecard"
         else:
-            wrong = [name for name, value in _figures(card) if not _is_finite(value)]
-            if not _is_score(card.overall.mean):
-                wrong.append(f"mean score {card.overall.mean!r}")
-            problem = wrong and f"a scorecard with what is no number: {', '.join(wrong)}"
+            try:
+                wrong = [str(name) for name, value in _figures(card) if not _is_finite(value)]
+                if not _is_score(card.overall.mean):
+                    wrong.append(f"mean score {card.overall.mean!r}")
+                problem = wrong and f"a scorecard with what is no number: {', '.join(wrong)}"
+            except (AttributeError, OverflowError, TypeError) as error:
+                problem = f"a scorecard that cannot be read: {error}"
         if problem:
             raise TunixError(f"{self.name} gave {problem}", "ask the author of this evaluator")
         return card

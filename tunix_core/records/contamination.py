@@ -11,7 +11,7 @@ class Match:
 
     Args:
         test_item: Id of the item of the test.
-        train_item: Id of the first item of the training data that is like it.
+        train_item: Id of an item of the training data that is like it.
     """
 
     test_item: str

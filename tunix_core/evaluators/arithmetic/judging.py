@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 from tunix_core.evaluators.arithmetic.expressions import Expression, is_variable
 from tunix_core.evaluators.arithmetic.values import (
     DIVISIONS,
+    ROOT_CUT,
     USUAL,
     Literal,
     Manner,
@@ -17,7 +18,7 @@ from tunix_core.evaluators.arithmetic.values import (
     Number,
     value,
 )
-from tunix_core.evaluators.arithmetic.words import CLAUSES
+from tunix_core.evaluators.arithmetic.words import CLAUSES, LENGTHS, power_of
 
 Items = Sequence[Literal | str]
 
@@ -104,7 +105,7 @@ def _is_clause(words: Sequence[str]) -> bool:
 
 def _is_doubtful(left: Expression, right: Expression, relation: str) -> bool:
     """Whether a relation that does not hold may mean something else."""
-    if left.doubtful or right.doubtful:
+    if left.doubtful or right.doubtful or _mixes_units(left, right):
         return True
     before, after = left.literal, right.literal
     fraction = len(left.items) == 3 and not DIVISIONS.isdisjoint(_operators(left.items))
@@ -120,6 +121,18 @@ def _is_doubtful(left: Expression, right: Expression, relation: str) -> bool:
     money = any(item.currency for item in right.literals())
     paid = any(item.currency for item in left.literals())
     return named and (after is None or (money and not paid))
+
+
+def _mixes_units(left: Expression, right: Expression) -> bool:
+    """Whether units of several sizes meet in a power, or lengths of several in a product."""
+    operators = {*_operators(left.items), *_operators(right.items)}
+    units = {unit for side in (left, right) for item in side.literals() if (unit := item.unit())}
+    if operators.isdisjoint(("^", "squared", "cubed")):
+        units = {unit for unit in units if unit[0].rstrip("²³") in LENGTHS}
+        if operators.isdisjoint(("*", "/", "⁄")):
+            return False
+    # A square metre is as large as a metre is long.
+    return len({round(size ** (1 / power_of(what))) for what, size in units}) > 1
 
 
 def _manners(before: Items, after: Items) -> Iterator[tuple[Manner, Manner]]:
@@ -147,10 +160,19 @@ def _manners(before: Items, after: Items) -> Iterator[tuple[Manner, Manner]]:
 
 
 def _takes_share(before: Items, after: Items) -> bool:
-    """Whether a percentage is added to a number, or taken from it: ``200 - 15% = 170``."""
-    bare = [not item.percent for item in before if isinstance(item, Literal)]
-    percents = any(item.percent for item in after if isinstance(item, Literal))
-    return any(bare) and not percents and not {"+", "-"}.isdisjoint(_operators(before))
+    """Whether a percentage is surely one of something: ``15% of 80``, ``200 - 15%``.
+
+    Of 100 something else may be meant, as in ``100 - 60% = 40``.
+    """
+    if any(item.percent for item in after if isinstance(item, Literal)):
+        return False
+    numbers = [item for item in before if isinstance(item, Literal)]
+    operators = set(_operators(before))
+    if not {"*", "of"}.isdisjoint(operators):
+        return True
+    whole = numbers[0]
+    added = len(numbers) == 2 and not {"+", "-"}.isdisjoint(operators)
+    return added and not whole.percent and whole.text != "100"
 
 
 def _adds(items: Items) -> bool:
@@ -184,12 +206,14 @@ def _holds(
         left, right = value(before, manner), value(after, other)
     except NoValueError:
         return None
+    rooted = "sqrt" in before or "sqrt" in after
+    same = left == right or (rooted and abs(Fraction(left) - Fraction(right)) < ROOT_CUT)
     if relation in ("=", "is"):
-        return left == right or _rounds(left, right, before, after, manner, other)
+        return same or _rounds(left, right, before, after, manner, other)
     if relation == "~":
-        return left == right or _rounds(left, right, before, after, manner, other, whole=True)
+        return same or _rounds(left, right, before, after, manner, other, whole=True)
     return {
-        "!=": left != right,
+        "!=": not same,
         "<": left < right,
         ">": left > right,
         "<=": left <= right,

@@ -15,7 +15,7 @@ from tunix_core.evaluators.arithmetic.values import DIVISIONS
 from tunix_core.evaluators.arithmetic.words import ABOUT, DOUBTS, HEDGES, RELATIVE
 
 _NOTE = re.compile(r"<<([^<>]*+)>>")
-_SYMBOL = re.compile(r"[=≈≅≃≠≤≥<>~]|\\(?:[lg](?:eq?|t)|neq?|approx)\b")
+_SYMBOL = re.compile(r"[=≈≅≃≠≤≥<>~]|\\(?:[lg](?:eq(?:slant)?|e|t)|neq?|approx)(?![A-Za-z])")
 _SPOKEN = re.compile(r"\b(?:is|equals?|makes|gives)\b|->|→|⇒")
 _OPERATOR = re.compile(
     r"[-+*/×÷⋅·^%−–²³√]|\b(?:x|plus|minus|times|multiplied|divided|squared|power|percent)\b"
@@ -36,7 +36,7 @@ class Equation:
     """A statement that was computed again.
 
     Args:
-        text: As it stands in the text.
+        text: As it stands in the text, without markup; a power has its ``^``.
         holds: Whether all that is known of it is true.
         trivial: Whether it takes no work to say, such as ``1 = 1`` or ``5 + 0 = 5``.
         key: The same for what is the same but for spaces and signs.
@@ -224,7 +224,10 @@ def _statements(segment: list[Token], asked: bool, line: str) -> Iterator[Equati
         hedged = bool(right and ABOUT.intersection(right.lead))
         verdict = judge(left, "~" if hedged and relation == "=" else relation, right, last)
         if verdict is not None and left is not None and right is not None:
-            if relation not in ("=", "~", "is"):
+            if relation == "is" and len(sides[place]) > 1 and not verdict.holds:
+                # `25% of 80 and 50% of 20 is 30`: more than the nearest is meant.
+                verdict = None
+            elif relation not in ("=", "~", "is"):
                 verdict = _compared(verdict, left, line, right)
             elif not verdict.holds and _goes_on(left, sides[place + 1], line):
                 verdict = None
@@ -284,6 +287,7 @@ class _Chain:
         self._start = self._end = -1
         self._sides: list[Expression] = []
         self._relations: list[str] = []
+        self._joined = False
 
     def add(
         self,
@@ -298,9 +302,14 @@ class _Chain:
             if self._start < 0:
                 self._start = left.start
                 self._sides.append(left)
+            elif not self._joined:
+                # What could not be judged stands between.
+                self._sides.append(left)
+                self._relations.append(";")
             self._end = right.end
             self._sides.append(right)
             self._relations.append(relation)
+        self._joined = verdict is not None
 
     def end(self) -> Iterator[Equation | None]:
         """The statement, or None where nothing in it could be judged; begins anew."""

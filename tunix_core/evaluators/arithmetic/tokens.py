@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from tunix_core.evaluators.arithmetic.words import (
     FIRSTS,
+    LENGTH_UNITS,
     LONGEST,
+    NAMES,
     NUMBERS,
     OPERATORS,
     PHRASES,
@@ -41,7 +43,7 @@ _NUMBER = (
     r"(?:\d{1,3}(?:[ ]\d{3}){0,3}?(?:[ ]000)++(?!\d)|(?<=\$)\d{1,3}(?:[ ]\d{3})++(?!\d)"
     r"|\d{1,3}(?:,\d{3})++(?!\d)|\d++)(?:\.\d++)?(?:[eE][+-]?\d{1,3}(?![\w.]))?|\.\d++"
 )
-_VULGARS = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
+_VULGARS = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒"
 _SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 _WORD = rf"[^\W\d_{_VULGARS}{_SUPERSCRIPTS}][\w'’]*+"
 # After digits these make them more than a number.
@@ -50,7 +52,7 @@ _LONGER = (
     r"[^\W\d_]{2}|st\b"
     r"|nd\b|rd\b|th\b)"
 )
-_TIMES = r"(?:[xX](?=\s?[\d($£€.√])|[tT]imes(?=\s[\d($£€.√]))"
+_TIMES = rf"(?:[xX](?=\s?[\d($£€.√{_VULGARS}])|[tT]imes(?=\s[\d($£€.√{_VULGARS}]))"
 _PATTERN = re.compile(
     rf"""[\s"“”`#]*+(?:
     (?P<words>(?!{_TIMES}|[rR][ ]?\d|sqrt\s?\(){_WORD}
@@ -64,13 +66,14 @@ _PATTERN = re.compile(
   | (?P<cur>[$€£¥₹¢])
   | (?P<pct>%)
   | (?P<time>\d{{1,2}}:\d\d(?!\d)|0\d++(?![.,]?\d))
-  | (?P<mixed>\d{{1,9}}[ ](?:and[ ])?\d{{1,9}}/\d{{1,9}}(?![\d/.]) | \d{{0,9}}[ ]?[{_VULGARS}])
+  | (?P<mixed>\d{{1,9}}[ ](?:and[ ])?\d{{1,9}}/\d{{1,9}}(?![\d/.])
+        | (?<!/)\d{{1,9}}[ ]?[{_VULGARS}] | [{_VULGARS}])
   | (?P<compound>(?<![-(*/+=\d.])\d++%?+(?:-[^\W\d_]{{2,}}[\w'’]*+)++ | \d++(?:st|nd|rd|th)\b)
   | (?P<times>(?<![^\W\d_]){_TIMES})
   | (?P<rem>(?<![^\W\d_])[rR][ ]?(?=\d))
   | (?P<root>√|\bsqrt(?=\s?\())
   | (?P<post>!(?=\s*[-+*/=×)]))
-  | (?P<bad>(?<=\d)[,.:](?=\d)|(?<=\d[ ]):(?=[ ]\d))
+  | (?P<bad>(?<=\d)[,.](?=\d)|(?<=[\d%]):(?=\d)|(?<=[\d%][ ]):(?=[ ]\d))
   | (?P<stop>[,;:.?!…|•✓✔☑✅])
   | (?P<other>[^\s"“”`#])
   | (?P<end>\Z)
@@ -103,8 +106,10 @@ _COMMANDS = {
     r"\neq": "≠",
     r"\ne": "≠",
     r"\leq": "≤",
+    r"\leqslant": "≤",
     r"\le": "≤",
     r"\geq": "≥",
+    r"\geqslant": "≥",
     r"\ge": "≥",
     r"\lt": "<",
     r"\gt": ">",
@@ -116,18 +121,21 @@ _COMMANDS = {
     r"\$": "$",
     r"\%": "%",
     r"\circ": "°",
+    r"\degree": "°",
     r"\\": ";",
 }
 _COMMAND = re.compile(r"\\(?:[A-Za-z]+|[$%\\])")
 # `8.333...` is cut where it is cut.
 _CUT = re.compile(r"(?<=\.\d)(\d*+)(?:\.{3}|…)")
-_DEGREES = re.compile(r"\s?\^?\{?°\}?(?:\s?([CF])\b)?")
-_SCALES = {"C": " celsius", "F": " fahrenheit", None: " degrees"}
+_DEGREES = re.compile(r"\s?\^?\{?[°º]\}?(?:\s?([CF])\b)?")
+_SCALES = {"C": " celsius ", "F": " fahrenheit ", None: " degrees "}
+_SIGNS_AS = str.maketrans({"℃": "°C", "℉": "°F", "⁄": "/"})
 _UNIT_POWER = re.compile(
-    r"(\d\s?|/)([kcdm]?m|in|ft|feet|yd|mi|s)(?:\^\{([23])\}|\^?([23]))(?![\w.])"
+    rf"(\d\s*+|/\s*+)({'|'.join(LENGTH_UNITS)}|seconds?|sec|s|units?)"
+    r"(?:\s*+\^\s*+\{?([23])\}?|([23]))(?!\w|\.\d)"
 )
 # After a letter it belongs to a unit, as in m².
-_POWER = re.compile(rf"(?<=[\d)\]}}])⁻?[{_SUPERSCRIPTS}]++")
+_POWER = re.compile(rf"(?<=[\d)\]}}{_VULGARS}])⁻?[{_SUPERSCRIPTS}]++")
 _DIGITS = str.maketrans(f"⁻{_SUPERSCRIPTS}", "-0123456789")
 _NESTED = 4
 
@@ -138,8 +146,10 @@ def plain(line: str) -> str:
         line = _CUT.sub(r"\1", line)
     if "**" in line:
         line = _BOLD.sub("", line)
-    if "\\" in line:
+    if "{,}" in line:
         line = line.replace("{,}", ",")
+    if "\\" in line:
+        line = line.replace("~", " ")
         line = _TEXT.sub(r" \1 ", _THOUSANDS.sub(",", line))
         line = _MIXED.sub(r" \1/\2", line)
         line = _SHORT_FRACTION.sub(r"(\1/\2)", line)
@@ -150,6 +160,7 @@ def plain(line: str) -> str:
     if "2" in line or "3" in line:
         line = _UNIT_POWER.sub(_with_power, line)
     if not line.isascii():
+        line = line.translate(_SIGNS_AS)
         line = _DEGREES.sub(lambda m: _SCALES[m[1]], line)
         line = _POWER.sub(lambda m: f"^{m[0].translate(_DIGITS)}", line)
     return line
@@ -189,12 +200,23 @@ def tokens(line: str, spelt: bool) -> list[Token]:
             add(Token("rel", _relation(text), start, end))
         elif kind == "mixed":
             found.extend(_fraction(text, start, end))
+        elif kind == "bad" and text == ":" and _is_label(found):
+            add(Token("stop", text, start, end))
         elif kind in _RENAMED:
             kind, text = _RENAMED[kind][0], _RENAMED[kind][1] or text.lower()
             add(Token(kind, text, start, end))
         else:
             add(Token(kind, text, start, end))
     return found
+
+
+def _is_label(found: list[Token]) -> bool:
+    """Whether the number before a colon is a name: ``Step 1 : 5 + 3``, and no ratio."""
+    return (
+        len(found) > 1
+        and found[-2].kind == "words"
+        and found[-2].text.rpartition(" ")[2].removesuffix("s") in NAMES
+    )
 
 
 _RENAMED = {

@@ -15,6 +15,8 @@ MAX_BITS = 512
 MAX_INTEGER = 1 << MAX_BITS
 MAX_FACTORIAL = 60
 MAX_ITEMS = 400
+# Roots are cut long after this.
+ROOT_CUT = Fraction(1, 10**30)
 
 Number = int | Fraction
 

@@ -91,6 +91,11 @@ NAMES = _words(
 )
 DOUBTS = _words("if whether unless until while suppose assume is are when not")
 
+
+def _forms(unit: str) -> tuple[str, ...]:
+    return (unit, f"{unit}s", f"{unit}es") if len(unit) > 2 else (unit,)
+
+
 _TIME = {"second": 1, "sec": 1, "minute": 60, "min": 60, "hour": 3600, "hr": 3600, "h": 3600}
 _DAYS = {"day": 86_400, "week": 7 * 86_400}
 _YEARS = {"month": 1, "year": 12, "decade": 120, "century": 1200}
@@ -127,6 +132,11 @@ UNITS: Mapping[str, tuple[str, int]] = {
     for unit, size in sizes.items()
 }
 LENGTHS = frozenset(("metres", "feet"))
+# Each with its plural, the longest first.
+LENGTH_UNITS = sorted(
+    (form for unit, (what, _) in UNITS.items() if what in LENGTHS for form in _forms(unit)),
+    key=lambda form: (-len(form), form),
+)
 _POWERS = {"²": 2, "³": 3}
 _SPELT_POWERS = {"square": "²", "sq": "²", "cubic": "³", "cu": "³"}
 # One letter after a number is a variable, unless it is one of these and stands apart.
@@ -136,9 +146,14 @@ LETTERS = UNIT_LETTERS | {"a", "i"}
 SHORT = _words("ft in km cm mm kg mg lb oz hr gb mb kb tb ml yd mi pm am kw th st nd rd")
 
 
+def power_of(unit: str) -> int:
+    """2 of ``m²``, 3 of ``m³``, else 1."""
+    return _POWERS.get(unit[-1:], 1)
+
+
 def unit_of(word: str) -> tuple[str, int] | None:
     """What a word measures, and its size; the plural counts too, and ``m²`` and ``m³``."""
-    power = _POWERS.get(word[-1:], 1)
+    power = power_of(word)
     bare = word[:-1] if power > 1 else word
     found = (
         UNITS.get(bare) or UNITS.get(bare.removesuffix("s")) or UNITS.get(bare.removesuffix("es"))
