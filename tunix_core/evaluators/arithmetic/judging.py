@@ -169,7 +169,8 @@ def _takes_share(before: Items, after: Items) -> bool:
     numbers = [item for item in before if isinstance(item, Literal)]
     operators = set(_operators(before))
     if not {"*", "of"}.isdisjoint(operators):
-        return True
+        # `3 / 21 * 100% = 14.28` leaves the sign out.
+        return not any(item.percent and item.text == "100" for item in numbers)
     whole = numbers[0]
     added = len(numbers) == 2 and not {"+", "-"}.isdisjoint(operators)
     return added and not whole.percent and whole.text != "100"

@@ -224,7 +224,7 @@ def _statements(segment: list[Token], asked: bool, line: str) -> Iterator[Equati
         hedged = bool(right and ABOUT.intersection(right.lead))
         verdict = judge(left, "~" if hedged and relation == "=" else relation, right, last)
         if verdict is not None and left is not None and right is not None:
-            if relation == "is" and len(sides[place]) > 1 and not verdict.holds:
+            if relation == "is" and "and" in left.lead and not verdict.holds:
                 # `25% of 80 and 50% of 20 is 30`: more than the nearest is meant.
                 verdict = None
             elif relation not in ("=", "~", "is"):
